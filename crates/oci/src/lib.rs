@@ -1,1 +1,42 @@
+//! The words of the OCI specifications, as types that can only hold valid values.
+//!
+//! Text from the network or from a file becomes one of these types once, at the edge; past the edge nobody
+//! asks again whether a digest or a name is well formed. This crate must not know of async, HTTP libraries, SQL
+//! or files. Invariant: every value was produced by a parser in this crate, and every parser is total: whatever
+//! the input, it answers with a value or an error in time linear in the input's (capped) length.
 
+mod challenge;
+mod content_range;
+mod descriptor;
+mod digest;
+mod error_code;
+mod host;
+pub mod limits;
+mod link;
+mod manifest;
+mod manifest_fields;
+mod media_type;
+mod newtype;
+mod range;
+mod reference;
+mod repo_key;
+mod repository;
+mod scope;
+mod tag;
+mod tokens;
+
+pub use challenge::{Challenge, InvalidChallenge};
+pub use content_range::{ContentRange, InvalidContentRange};
+pub use descriptor::Descriptor;
+pub use digest::{Digest, DigestAlgorithm, Digester, InvalidDigest};
+pub use error_code::{ErrorBody, ErrorCode, ErrorEntry};
+pub use host::{InvalidRegistryHost, RegistryHost};
+pub use link::{InvalidLink, Link};
+pub use manifest::{ManifestError, ManifestFacts};
+pub use media_type::{InvalidMediaType, MediaType};
+pub use range::{ByteRange, InvalidRange, RangeHeader, ResolvedRange};
+pub use reference::{InvalidReference, Reference};
+pub use repo_key::{InvalidRepoKey, RepoKey};
+pub use repository::{InvalidRepositoryName, RepositoryName};
+pub use scope::{Action, InvalidScope, Scope};
+pub use tag::{InvalidTag, Tag};
