@@ -1,1 +1,9 @@
+//! What the tests of every floor need from the outside world: a scriptable upstream registry, small real images, and
+//! real peers (docker-registry, docker, containerd, podman, skopeo) run in folders of their own.
+//!
+//! Must not know: our stores, our configuration types, our server. It hands out URLs, folders and bytes.
+//! Invariant: nothing is skipped. What is missing on the machine is a panic that says what to install.
+#![expect(clippy::missing_panics_doc, reason = "a test kit reports every broken precondition by panicking")]
 
+pub mod image;
+pub mod upstream;

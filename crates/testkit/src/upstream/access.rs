@@ -1,0 +1,135 @@
+//! Who may read from an upstream: everybody, a Basic account, or a Bearer token from a token server.
+//!
+//! Must not know: contents, faults. Invariant: a token counts only for the scopes it was issued for and until it
+//! expires; what was refused is answered by a challenge, never by silence.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+/// A user name and a password.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// User name.
+    pub username: String,
+    /// Password, in the clear: these are made up by tests.
+    pub password: String,
+}
+
+impl Account {
+    /// An account.
+    pub fn new(username: &str, password: &str) -> Self {
+        Self { username: username.into(), password: password.into() }
+    }
+
+    /// The `Authorization` value of this account.
+    pub fn basic(&self) -> String {
+        format!("Basic {}", STANDARD.encode(format!("{}:{}", self.username, self.password)))
+    }
+}
+
+/// How the token flow of an upstream behaves.
+#[derive(Clone, Debug)]
+pub struct BearerRules {
+    /// The realm of the challenge; `None` is this upstream's own `/token`.
+    pub realm: Option<String>,
+    /// The service of the challenge.
+    pub service: String,
+    /// Who gets tokens; `None` issues them to anybody.
+    pub account: Option<Account>,
+    /// How long an issued token is honoured.
+    pub lifetime: Duration,
+    /// `expires_in` of the token answer; `None` leaves it out.
+    pub announced_seconds: Option<u64>,
+}
+
+impl Default for BearerRules {
+    fn default() -> Self {
+        let (lifetime, announced_seconds) = (Duration::from_secs(300), Some(300));
+        Self { realm: None, service: "fake-upstream".into(), account: None, lifetime, announced_seconds }
+    }
+}
+
+/// Who may read.
+#[derive(Clone, Debug, Default)]
+pub enum Access {
+    /// Everybody.
+    #[default]
+    Open,
+    /// This account, by Basic.
+    Basic(Account),
+    /// Whoever holds a token.
+    Bearer(BearerRules),
+}
+
+/// Tokens that were issued, by value. Shared by upstreams that stand beside each other.
+#[derive(Debug, Default)]
+pub(crate) struct TokenTable {
+    issued: Mutex<HashMap<String, IssuedToken>>,
+}
+
+#[derive(Debug)]
+struct IssuedToken {
+    scopes: Vec<String>,
+    expires: Instant,
+}
+
+impl TokenTable {
+    pub(crate) fn issue(&self, scopes: Vec<String>, lifetime: Duration) -> String {
+        let mut issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
+        let token = format!("fake-token-{}", issued.len() + 1);
+        issued.insert(token.clone(), IssuedToken { scopes, expires: Instant::now() + lifetime });
+        token
+    }
+
+    /// Makes every token issued so far worthless.
+    pub(crate) fn expire_all(&self) {
+        let mut issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        issued.values_mut().for_each(|token| token.expires = now);
+    }
+
+    fn honours(&self, token: &str, scope: Option<&str>) -> bool {
+        let issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
+        issued.get(token).is_some_and(|known| {
+            known.expires > Instant::now()
+                && scope.is_none_or(|scope| known.scopes.iter().any(|held| covers(held, scope)))
+        })
+    }
+}
+
+/// Whether a held scope (`repository:a/b:pull,push`) covers a wanted one (`repository:a/b:pull`).
+fn covers(held: &str, wanted: &str) -> bool {
+    let (held, wanted) = (held.rsplit_once(':'), wanted.rsplit_once(':'));
+    matches!((held, wanted), (Some((held, actions)), Some((wanted, action)))
+        if held == wanted && actions.split(',').any(|known| known == action))
+}
+
+/// The challenge that a request deserves, or `None` when it may pass.
+pub(crate) fn challenge(
+    access: &Access,
+    tokens: &TokenTable,
+    own_url: &str,
+    authorization: Option<&str>,
+    repository: Option<&str>,
+) -> Option<String> {
+    match access {
+        Access::Open => None,
+        Access::Basic(account) => {
+            (authorization != Some(account.basic().as_str())).then(|| r#"Basic realm="fake upstream""#.to_owned())
+        }
+        Access::Bearer(rules) => {
+            let scope = repository.map(|name| format!("repository:{name}:pull"));
+            let token = authorization.and_then(|value| value.strip_prefix("Bearer "));
+            if token.is_some_and(|token| tokens.honours(token, scope.as_deref())) {
+                return None;
+            }
+            let realm = rules.realm.clone().unwrap_or_else(|| format!("{own_url}/token"));
+            let scope = scope.map(|scope| format!(r#",scope="{scope}""#)).unwrap_or_default();
+            Some(format!(r#"Bearer realm="{realm}",service="{}"{scope}"#, rules.service))
+        }
+    }
+}

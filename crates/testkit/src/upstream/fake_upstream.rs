@@ -1,0 +1,245 @@
+//! The handle a test holds: start, fill, script, read the log, stop, restart.
+//!
+//! Must not know: the code under test. Each upstream has a thread and runtime of its own, so it answers tests that
+//! block and tests that pause tokio's clock alike. Invariant: dropped or stopped, it leaves no listener behind.
+
+use std::convert::Infallible;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use bytes::Bytes;
+use oci::Digest;
+use tokio::net::TcpSocket;
+use tokio::runtime::{Builder, Runtime};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+use super::access::Access;
+use super::contents::StoredManifest;
+use super::fault::{Fault, Rule, Target};
+use super::listener;
+use super::request_log::Request;
+use super::state::State;
+use super::tls::Certificate;
+use crate::image::{Image, Manifest};
+
+/// Longest wait of `wait_until`: generous, for it is reached only by a failing test.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Small, so that "bytes sent" runs ahead of what the client read by little.
+const SEND_BUFFER_BYTES: u32 = 256 * 1024;
+
+/// A scriptable registry on a loopback port.
+#[derive(Debug)]
+pub struct FakeUpstream {
+    state: Arc<State>,
+    certificate: Option<Certificate>,
+    address: SocketAddr,
+    runtime: Option<Runtime>,
+    running: Option<Running>,
+}
+
+#[derive(Debug)]
+struct Running {
+    stop: CancellationToken,
+    /// Never sends: it is disconnected when the accept loop has ended.
+    stopped: mpsc::Receiver<Infallible>,
+}
+
+impl FakeUpstream {
+    /// An empty registry over plain HTTP.
+    pub fn start() -> Self {
+        Self::start_with(State::default(), None)
+    }
+
+    /// An empty registry over TLS with a certificate of its own authority, see `ca_pem`.
+    pub fn start_tls() -> Self {
+        Self::start_with(State::default(), Some(Certificate::for_loopback()))
+    }
+
+    /// Another host (another port) that shares contents and tokens with `origin` and nothing else: as a CDN for
+    /// `Location::Cdn`, or as a token server for `BearerRules::realm`.
+    pub fn start_beside(origin: &Self) -> Self {
+        Self::start_with(State::beside(&origin.state), None)
+    }
+
+    fn start_with(state: State, certificate: Option<Certificate>) -> Self {
+        let runtime =
+            Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("threads can be started");
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let mut upstream = Self { state: Arc::new(state), certificate, address, runtime: Some(runtime), running: None };
+        upstream.restart();
+        upstream.state.set_url(upstream.url());
+        upstream
+    }
+
+    /// `http://127.0.0.1:<port>` (or `https`), without a trailing slash.
+    pub fn url(&self) -> String {
+        let scheme = if self.certificate.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
+    }
+
+    /// `127.0.0.1:<port>`.
+    pub fn host(&self) -> String {
+        self.address.to_string()
+    }
+
+    /// The port, the same after every restart.
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// The authority that signed the certificate, as PEM; only of a TLS upstream.
+    pub fn ca_pem(&self) -> Option<&str> {
+        self.certificate.as_ref().map(|certificate| certificate.authority_pem.as_str())
+    }
+
+    /// Stops listening and cuts all connections; new ones are refused. Contents, rules and log stay.
+    pub fn stop(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.stop.cancel();
+            running.stopped.recv().expect_err("nothing is ever sent");
+        }
+    }
+
+    /// Listens again, on the same port.
+    pub fn restart(&mut self) {
+        self.stop();
+        let runtime = self.runtime.as_ref().expect("the runtime lives as long as the handle");
+        let _inside = runtime.enter();
+        let socket = TcpSocket::new_v4().expect("sockets can be made");
+        socket.set_reuseaddr(true).expect("a fresh socket takes options");
+        socket.set_send_buffer_size(SEND_BUFFER_BYTES).expect("a fresh socket takes options");
+        socket.bind(self.address).expect("the loopback port is free");
+        let listener = socket.listen(1024).expect("a bound socket listens");
+        self.address = listener.local_addr().expect("a listener has an address");
+        let (stop, (ended, stopped)) = (CancellationToken::new(), mpsc::channel());
+        let tls = self.certificate.as_ref().map(|certificate| TlsAcceptor::from(Arc::clone(&certificate.server)));
+        let serving = listener::run(listener, tls, Arc::clone(&self.state), stop.clone());
+        runtime.spawn(async move {
+            serving.await;
+            drop(ended);
+        });
+        self.running = Some(Running { stop, stopped });
+    }
+
+    /// Puts a blob into a repository under its sha256 digest.
+    pub fn add_blob(&self, repository: &str, bytes: impl Into<Bytes>) -> Digest {
+        let bytes = bytes.into();
+        let digest = Digest::sha256_of(&bytes);
+        self.state.contents().repository_mut(repository).blobs.insert(digest, bytes);
+        digest
+    }
+
+    /// Puts a manifest into a repository, reachable by digest.
+    pub fn add_manifest(&self, repository: &str, manifest: &Manifest) -> Digest {
+        let stored = StoredManifest { media_type: manifest.media_type.clone(), bytes: manifest.bytes.clone() };
+        self.state.contents().repository_mut(repository).manifests.insert(manifest.digest, stored);
+        manifest.digest
+    }
+
+    /// Puts an image with all its blobs and children into a repository and tags it.
+    pub fn add_image(&self, repository: &str, tag: &str, image: &Image) -> Digest {
+        self.add_untagged(repository, image);
+        self.set_tag(repository, tag, &image.manifest.digest);
+        image.manifest.digest
+    }
+
+    /// Puts an image with all its blobs and children into a repository, reachable by digest.
+    pub fn add_untagged(&self, repository: &str, image: &Image) -> Digest {
+        for blob in &image.blobs {
+            self.state.contents().repository_mut(repository).blobs.insert(blob.digest, blob.bytes.clone());
+        }
+        image.children.iter().for_each(|child| {
+            self.add_untagged(repository, child);
+        });
+        self.add_manifest(repository, &image.manifest)
+    }
+
+    /// Points a tag at a digest: sets it, or moves it.
+    pub fn set_tag(&self, repository: &str, tag: &str, digest: &Digest) {
+        self.state.contents().repository_mut(repository).tags.insert(tag.to_owned(), *digest);
+    }
+
+    /// Deletes a tag; the manifest stays reachable by digest.
+    pub fn delete_tag(&self, repository: &str, tag: &str) {
+        self.state.contents().repository_mut(repository).tags.remove(tag);
+    }
+
+    /// Deletes a blob from a repository.
+    pub fn delete_blob(&self, repository: &str, digest: &Digest) {
+        self.state.contents().repository_mut(repository).blobs.remove(digest);
+    }
+
+    /// Deletes a manifest from a repository; tags that point at it dangle.
+    pub fn delete_manifest(&self, repository: &str, digest: &Digest) {
+        self.state.contents().repository_mut(repository).manifests.remove(digest);
+    }
+
+    /// Decides who may read from now on.
+    pub fn set_access(&self, access: Access) {
+        self.state.set_access(access);
+    }
+
+    /// Makes every token issued so far worthless.
+    pub fn expire_tokens(&self) {
+        self.state.tokens.expire_all();
+    }
+
+    /// Adds a fault. Faults whose targets match the same request add up.
+    pub fn fault(&self, target: Target, fault: Fault) {
+        self.state.add_rule(Rule::new(target, fault));
+    }
+
+    /// Behaves from now on; answers under way go on as scripted.
+    pub fn clear_faults(&self) {
+        self.state.clear_rules();
+    }
+
+    /// Everything asked so far, in order of arrival.
+    pub fn requests(&self) -> Vec<Request> {
+        self.state.log.requests()
+    }
+
+    /// Forgets the log.
+    pub fn clear_log(&self) {
+        self.state.log.clear();
+    }
+
+    /// Body bytes sent in all answers whose path ends with this digest.
+    pub fn bytes_sent_for(&self, digest: &Digest) -> u64 {
+        self.state.log.bytes_sent_for(digest)
+    }
+
+    /// How many GETs asked for this digest, refused ones included.
+    pub fn gets_for(&self, digest: &Digest) -> usize {
+        self.state.log.count_for("GET", digest)
+    }
+
+    /// How many HEADs asked for this digest, refused ones included.
+    pub fn heads_for(&self, digest: &Digest) -> usize {
+        self.state.log.count_for("HEAD", digest)
+    }
+
+    /// Every `Authorization` value that arrived here, in order.
+    pub fn credentials_seen(&self) -> Vec<String> {
+        self.requests().iter().filter_map(|request| request.authorization().map(str::to_owned)).collect()
+    }
+
+    /// Waits until the log satisfies `done`. Not for tests that pause tokio's clock.
+    pub async fn wait_until(&self, done: impl Fn(&[Request]) -> bool) {
+        self.state.log.wait_until(PATIENCE, done).await;
+    }
+}
+
+impl Drop for FakeUpstream {
+    fn drop(&mut self) {
+        if let Some(running) = &self.running {
+            running.stop.cancel();
+        }
+        if let Some(runtime) = self.runtime.take() {
+            // A test may drop the handle inside its own runtime, where waiting for threads is not allowed.
+            runtime.shutdown_background();
+        }
+    }
+}

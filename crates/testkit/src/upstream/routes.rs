@@ -1,0 +1,147 @@
+//! What a correct registry answers: `/v2/`, manifests, blobs, tags, the token server and the CDN.
+//!
+//! Must not know: faults, sockets. Invariant: nothing here misbehaves; a test without faults talks to a registry.
+
+use oci::Digest;
+use url::form_urlencoded;
+
+use super::access::{self, Access};
+use super::answer::Answer;
+use super::fault::Kind;
+use super::request_log::Entry;
+use super::state::State;
+
+/// Authentication first, then content. `Err` carries the refusal.
+pub(crate) fn authenticate(state: &State, request: &Entry) -> Result<(), Answer> {
+    if request.path == "/token" {
+        return Ok(());
+    }
+    if request.path.starts_with("/cdn/") {
+        // Object stores refuse a signed URL that also carries an Authorization header.
+        return match request.header("authorization") {
+            Some(_) => Err(Answer::error(400, "UNSUPPORTED", "only one way to authenticate is allowed")),
+            None => Ok(()),
+        };
+    }
+    let repository = split_path(&request.path).map(|(name, _, _)| name);
+    let authorization = request.header("authorization");
+    let refused = access::challenge(&state.access(), &state.tokens, &state.url(), authorization, repository);
+    match refused {
+        None => Ok(()),
+        Some(challenge) => Err(Answer::error(401, "UNAUTHORIZED", "authentication required")
+            .with("Www-Authenticate", challenge)
+            .with("Docker-Distribution-Api-Version", "registry/2.0")),
+    }
+}
+
+/// The answer of a correct registry.
+pub(crate) fn answer(state: &State, request: &Entry) -> Answer {
+    if request.method != "GET" && request.method != "HEAD" {
+        return Answer::error(405, "UNSUPPORTED", "this upstream is read-only");
+    }
+    match Kind::of_path(&request.path) {
+        Kind::Ping => {
+            Answer::new(200, "application/json", "{}").with("Docker-Distribution-Api-Version", "registry/2.0")
+        }
+        Kind::Token => token(state, request),
+        Kind::Manifest => manifest(state, request),
+        Kind::Blob => blob(state, request),
+        Kind::Tags => tags(state, request),
+        Kind::Other => Answer::error(404, "UNSUPPORTED", "no such endpoint"),
+    }
+}
+
+/// `/v2/<name>/<verb>/<last>` taken apart from the end, for names may hold any number of slashes.
+fn split_path(path: &str) -> Option<(&str, &str, &str)> {
+    let (head, last) = path.strip_prefix("/v2/")?.rsplit_once('/')?;
+    let (name, verb) = head.rsplit_once('/')?;
+    Some((name, verb, last))
+}
+
+fn manifest(state: &State, request: &Entry) -> Answer {
+    let Some((name, _, reference)) = split_path(&request.path) else { return name_unknown() };
+    let contents = state.contents();
+    let Some(repository) = contents.repository(name) else { return name_unknown() };
+    let Some((digest, manifest)) = repository.find_manifest(reference) else {
+        return Answer::error(404, "MANIFEST_UNKNOWN", "manifest unknown");
+    };
+    let etag = format!("\"{digest}\"");
+    if request.header("if-none-match").is_some_and(|value| value.contains(&etag)) {
+        return Answer { status: 304, headers: Vec::new(), body: bytes::Bytes::new(), ranged: false }
+            .with("Etag", etag)
+            .with("Docker-Content-Digest", digest.to_string());
+    }
+    Answer::new(200, &manifest.media_type, manifest.bytes)
+        .with("Docker-Content-Digest", digest.to_string())
+        .with("Docker-Distribution-Api-Version", "registry/2.0")
+        .with("Etag", etag)
+}
+
+fn blob(state: &State, request: &Entry) -> Answer {
+    let unknown = || Answer::error(404, "BLOB_UNKNOWN", "blob unknown to registry");
+    let contents = state.contents();
+    let found = match request.path.strip_prefix("/cdn/") {
+        Some(digest) => digest.parse::<Digest>().ok().and_then(|digest| Some((digest, contents.any_blob(&digest)?))),
+        None => split_path(&request.path).and_then(|(name, _, digest)| {
+            let digest = digest.parse::<Digest>().ok()?;
+            Some((digest, contents.repository(name)?.blobs.get(&digest)?.clone()))
+        }),
+    };
+    let Some((digest, bytes)) = found else { return unknown() };
+    let mut answer = Answer::new(200, "application/octet-stream", bytes)
+        .with("Accept-Ranges", "bytes")
+        .with("Docker-Content-Digest", digest.to_string())
+        .with("Etag", format!("\"{digest}\""));
+    answer.ranged = true;
+    answer
+}
+
+fn tags(state: &State, request: &Entry) -> Answer {
+    let Some(name) = request.path.strip_prefix("/v2/").and_then(|path| path.strip_suffix("/tags/list")) else {
+        return name_unknown();
+    };
+    let contents = state.contents();
+    let Some(repository) = contents.repository(name) else { return name_unknown() };
+    let last = query_value(&request.query, "last").unwrap_or_default();
+    let limit = query_value(&request.query, "n").and_then(|n| n.parse::<usize>().ok()).unwrap_or(usize::MAX);
+    let after: Vec<&String> = repository.tags.keys().filter(|tag| **tag > last).collect();
+    let page: Vec<&String> = after.iter().copied().take(limit).collect();
+    let body = serde_json::json!({ "name": name, "tags": page }).to_string();
+    let answer = Answer::new(200, "application/json", body);
+    match page.last() {
+        Some(tag) if page.len() < after.len() => {
+            answer.with("Link", format!("</v2/{name}/tags/list?last={tag}&n={limit}>; rel=\"next\""))
+        }
+        _ => answer,
+    }
+}
+
+fn token(state: &State, request: &Entry) -> Answer {
+    // A token server beside an open registry issues tokens to anybody.
+    let rules = match state.access() {
+        Access::Bearer(rules) => rules,
+        Access::Open | Access::Basic(_) => access::BearerRules::default(),
+    };
+    let wanted = rules.account.as_ref().map(access::Account::basic);
+    if wanted.is_some() && wanted.as_deref() != request.header("authorization") {
+        return Answer::error(401, "UNAUTHORIZED", "wrong user name or password");
+    }
+    let scopes = form_urlencoded::parse(request.query.as_bytes())
+        .filter(|(name, _)| name == "scope")
+        .flat_map(|(_, value)| value.split(' ').map(str::to_owned).collect::<Vec<_>>())
+        .collect();
+    let token = state.tokens.issue(scopes, rules.lifetime);
+    let mut body = serde_json::json!({ "token": token, "access_token": token });
+    if let Some(seconds) = rules.announced_seconds {
+        body["expires_in"] = seconds.into();
+    }
+    Answer::new(200, "application/json", body.to_string())
+}
+
+fn name_unknown() -> Answer {
+    Answer::error(404, "NAME_UNKNOWN", "repository name not known to registry")
+}
+
+fn query_value(query: &str, wanted: &str) -> Option<String> {
+    form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == wanted).map(|(_, value)| value.into_owned())
+}
