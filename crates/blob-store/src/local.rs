@@ -1,0 +1,201 @@
+//! Blobs as files of a local filesystem: `blobs/<alg>/<ab>/<hex>`, read-only, published by rename.
+//!
+//! It must not know how blobs are filled, who may read them, or when they are evicted.
+//!
+//! Invariants: see [`BlobStore`]; besides, no call runs blocking work on the runtime's own threads, except reads that
+//! the page cache answers.
+
+mod commit;
+mod layout;
+mod list;
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use oci::Digest;
+use rustix::fs::OFlags;
+
+use self::commit::{Committer, Sync, size_of};
+use self::layout::{ALGORITHMS, Layout};
+use crate::blob_store::{BlobRead, BlobStore, StoredBlob};
+use crate::buffer_pool::BufferPool;
+use crate::error::StoreError;
+use crate::file_read::{self, PageCacheReads};
+use crate::staging::blob::{CommitError, SealedFile, StagedBlob};
+
+/// Blobs in a local folder. Cheap to clone; clones are the same store. One process at a time owns the folder.
+#[derive(Clone, Debug)]
+pub struct LocalStore {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    layout: Layout,
+    committer: Committer,
+    page_cache: PageCacheReads,
+}
+
+impl LocalStore {
+    /// Opens the store under `root`, creates its folders where missing, and sweeps what an interrupted `put` left.
+    /// Blocking.
+    ///
+    /// The staging area whose blobs are published here must be on the same filesystem.
+    pub fn open(root: &Path) -> Result<Self, StoreError> {
+        Self::open_with(root, File::sync_all)
+    }
+
+    fn open_with(root: &Path, sync: Sync) -> Result<Self, StoreError> {
+        let layout = Layout::new(root);
+        let committer = Committer::new(layout.clone(), sync);
+        for algorithm in ALGORITHMS {
+            let folder = layout.algorithm(algorithm);
+            fs::create_dir_all(&folder).map_err(|error| StoreError::io("create", &folder, error))?;
+        }
+        committer.sync_folder(layout.blobs())?;
+        committer.sync_folder(root)?;
+        let inner = Inner { layout, committer, page_cache: PageCacheReads::default() };
+        list::sweep(&inner.layout)?;
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    async fn blocking<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Inner) -> Result<T, StoreError> + Send + 'static,
+    {
+        let inner = Arc::clone(&self.inner);
+        let task = tokio::task::spawn_blocking(move || work(&inner));
+        task.await.map_err(|source| StoreError::Unfinished { source })?
+    }
+}
+
+#[async_trait]
+impl BlobStore for LocalStore {
+    async fn stat(&self, digest: &Digest) -> Result<Option<u64>, StoreError> {
+        let digest = *digest;
+        self.blocking(move |store| size_of(&store.layout.blob(&digest))).await
+    }
+
+    async fn open(&self, digest: &Digest) -> Result<Option<Arc<dyn BlobRead>>, StoreError> {
+        let digest = *digest;
+        let blob = self.blocking(move |store| store.open_blob(&digest)).await?;
+        Ok(blob.map(|blob| Arc::new(blob) as Arc<dyn BlobRead>))
+    }
+
+    async fn publish(&self, staged: &StagedBlob) -> Result<(), StoreError> {
+        let staged = staged.clone();
+        self.blocking(move |store| store.publish(&staged)).await
+    }
+
+    async fn put(&self, digest: &Digest, bytes: Bytes) -> Result<(), StoreError> {
+        let digest = *digest;
+        self.blocking(move |store| store.put(&digest, &bytes)).await
+    }
+
+    async fn delete(&self, digest: &Digest) -> Result<Option<u64>, StoreError> {
+        let digest = *digest;
+        self.blocking(move |store| store.delete(&digest)).await
+    }
+
+    async fn list(&self) -> Result<Vec<StoredBlob>, StoreError> {
+        self.blocking(|store| list::blobs(&store.layout)).await
+    }
+}
+
+impl Inner {
+    fn open_blob(&self, digest: &Digest) -> Result<Option<LocalBlob>, StoreError> {
+        let path = self.layout.blob(digest);
+        // Neither follow a link out of the store nor wait for the other end of a pipe.
+        let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+        let file = match OpenOptions::new().read(true).custom_flags(flags).open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(StoreError::io("open", &path, error)),
+        };
+        let metadata = file.metadata().map_err(|error| StoreError::io("stat", &path, error))?;
+        if !metadata.is_file() {
+            return Err(StoreError::NotAFile { path });
+        }
+        Ok(Some(LocalBlob { file: Arc::new(file), size: metadata.len(), page_cache: self.page_cache.clone() }))
+    }
+
+    fn publish(&self, staged: &StagedBlob) -> Result<(), StoreError> {
+        let digest = staged.digest();
+        match staged.hand_over(|sealed| self.committer.commit(digest, sealed)) {
+            // Somebody published it before us.
+            Err(StoreError::Gone { .. }) if size_of(&self.layout.blob(digest))?.is_some() => Ok(()),
+            outcome => outcome,
+        }
+    }
+
+    fn put(&self, digest: &Digest, bytes: &[u8]) -> Result<(), StoreError> {
+        let actual = Digest::of(digest.algorithm(), bytes);
+        if actual != *digest {
+            return Err(StoreError::mismatch(*digest, actual));
+        }
+        if size_of(&self.layout.blob(digest))? == Some(bytes.len() as u64) {
+            return Ok(());
+        }
+        let temporary = self.layout.temporary();
+        let written = self.write_and_commit(digest, bytes, &temporary);
+        match fs::remove_file(&temporary) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!(file = %temporary.display(), %error, "a temporary file is left until the next start");
+            }
+            Ok(()) | Err(_) => {}
+        }
+        written
+    }
+
+    fn write_and_commit(&self, digest: &Digest, bytes: &[u8], temporary: &Path) -> Result<(), StoreError> {
+        let failed = |error| StoreError::io("write", temporary, error);
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(temporary).map_err(failed)?;
+        file.write_all(bytes).map_err(failed)?;
+        let sealed = SealedFile { file: &file, path: temporary, size: bytes.len() as u64 };
+        self.committer.commit(digest, &sealed).map_err(|error| match error {
+            CommitError::Kept(error) | CommitError::Ruined(error) => error,
+        })
+    }
+
+    fn delete(&self, digest: &Digest) -> Result<Option<u64>, StoreError> {
+        let path = self.layout.blob(digest);
+        let Some(size) = size_of(&path)? else { return Ok(None) };
+        match fs::remove_file(&path) {
+            Ok(()) => Ok(Some(size)),
+            // Somebody deleted it before us, and has counted its bytes.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(StoreError::io("delete", &path, error)),
+        }
+    }
+}
+
+/// An open blob's file.
+#[derive(Debug)]
+struct LocalBlob {
+    file: Arc<File>,
+    size: u64,
+    page_cache: PageCacheReads,
+}
+
+#[async_trait]
+impl BlobRead for LocalBlob {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn try_read_at(&self, offset: u64, len: usize, pool: &BufferPool) -> io::Result<Option<Bytes>> {
+        let len = file_read::readable(offset, len, self.size)?;
+        self.page_cache.try_read(&self.file, offset, len, pool)
+    }
+
+    async fn read_at(&self, offset: u64, len: usize, pool: &BufferPool) -> io::Result<Bytes> {
+        let len = file_read::readable(offset, len, self.size)?;
+        file_read::read(Arc::clone(&self.file), offset, len, pool).await
+    }
+}
