@@ -48,7 +48,7 @@ pub struct BearerRules {
 
 impl Default for BearerRules {
     fn default() -> Self {
-        let (lifetime, announced_seconds) = (Duration::from_secs(300), Some(300));
+        let (lifetime, announced_seconds) = (Duration::from_mins(5), Some(300));
         Self { realm: None, service: "fake-upstream".into(), account: None, lifetime, announced_seconds }
     }
 }

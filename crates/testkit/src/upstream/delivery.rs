@@ -3,6 +3,7 @@
 //! Must not know: why. Invariant: every body byte the socket took is counted in the log entry before the next is sent.
 
 use std::io;
+use std::time::SystemTime;
 
 use super::connection::Connection;
 use super::fault::Cut;
@@ -21,7 +22,7 @@ pub(crate) enum After {
     Cut(Cut),
 }
 
-const FILLER: [u8; 64 * 1024] = [0xA5; 64 * 1024];
+static FILLER: [u8; 64 * 1024] = [0xA5; 64 * 1024];
 
 /// Sends the answer. An error means that the client has gone.
 pub(crate) async fn deliver(connection: &mut Connection, request: &Entry, plan: Plan) -> io::Result<After> {
@@ -106,27 +107,27 @@ fn flip(piece: &[u8], offset: u64, flips: &[u64]) -> Option<Vec<u8>> {
         .collect();
     (!here.is_empty()).then(|| {
         let mut copy = piece.to_vec();
-        here.into_iter().for_each(|at| copy[at] = !copy[at]);
+        for at in here {
+            copy[at] = !copy[at];
+        }
         copy
     })
 }
 
 fn head(plan: &Plan, framing: Framing, request: &Entry) -> String {
-    let mut head = format!("HTTP/1.1 {} {}\r\n", plan.answer.status, reason(plan.answer.status));
-    plan.answer.headers.iter().for_each(|(name, value)| head.push_str(&format!("{name}: {value}\r\n")));
+    let mut lines = vec![format!("HTTP/1.1 {} {}", plan.answer.status, reason(plan.answer.status))];
+    lines.extend(plan.answer.headers.iter().map(|(name, value)| format!("{name}: {value}")));
+    lines.push(format!("Date: {}", httpdate::fmt_http_date(SystemTime::now())));
     let true_length = (plan.answer.body.len() as u64).saturating_add(plan.surplus);
     match framing {
         // RFC 9110 15.4.5: a 304 describes a body it does not carry; leaving the length out is always right.
         Framing::Length(_) if plan.answer.status == 304 => {}
-        Framing::Length(lie) => {
-            head.push_str(&format!("Content-Length: {}\r\n", true_length.saturating_add_signed(lie)));
-        }
+        Framing::Length(lie) => lines.push(format!("Content-Length: {}", true_length.saturating_add_signed(lie))),
         Framing::Chunked | Framing::ChunkedUnended if request.method == "HEAD" => {}
-        Framing::Chunked | Framing::ChunkedUnended => head.push_str("Transfer-Encoding: chunked\r\n"),
-        Framing::Close => head.push_str("Connection: close\r\n"),
+        Framing::Chunked | Framing::ChunkedUnended => lines.push("Transfer-Encoding: chunked".to_owned()),
+        Framing::Close => lines.push("Connection: close".to_owned()),
     }
-    head.push_str(&format!("Date: {}\r\n\r\n", httpdate::fmt_http_date(std::time::SystemTime::now())));
-    head
+    lines.join("\r\n") + "\r\n\r\n"
 }
 
 fn reason(status: u16) -> &'static str {

@@ -25,7 +25,7 @@ use super::tls::Certificate;
 use crate::image::{Image, Manifest};
 
 /// Longest wait of `wait_until`: generous, for it is reached only by a failing test.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Small, so that "bytes sent" runs ahead of what the client read by little.
 const SEND_BUFFER_BYTES: u32 = 256 * 1024;
 

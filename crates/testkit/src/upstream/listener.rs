@@ -55,20 +55,18 @@ async fn serve(socket: TcpStream, tls: Option<TlsAcceptor>, state: Arc<State>) {
 }
 
 async fn answer(connection: &mut Connection, state: &State, request: &Entry) -> io::Result<After> {
-    let plan = match routes::authenticate(state, request) {
-        Err(refusal) => Plan::plain(refusal),
-        Ok(()) => {
-            let script = Script::fold(state.strike(request));
-            for gate in &script.holds {
-                gate.pass().await;
-            }
-            tokio::time::sleep(script.delay).await;
-            if let Some(how) = script.hang_up {
-                return Ok(After::Cut(how));
-            }
-            let answer = routes::answer(state, request);
-            Plan::bend(state, request, answer, script)
+    let plan = if let Err(refusal) = routes::authenticate(state, request) {
+        Plan::plain(refusal)
+    } else {
+        let script = Script::fold(state.strike(request));
+        for gate in &script.holds {
+            gate.pass().await;
         }
+        tokio::time::sleep(script.delay).await;
+        if let Some(how) = script.hang_up {
+            return Ok(After::Cut(how));
+        }
+        Plan::bend(state, request, routes::answer(state, request), script)
     };
     state.log.answered(request, plan.answer.status);
     deliver(connection, request, plan).await

@@ -114,7 +114,9 @@ impl Script {
             interruptions: Vec::new(),
             pace: Pace::FULL_SPEED,
         };
-        faults.into_iter().for_each(|fault| script.add(fault));
+        for fault in faults {
+            script.add(fault);
+        }
         script
     }
 
@@ -145,7 +147,7 @@ impl Script {
             Fault::ContentRangeOn200 => self.range.content_range_on_200 = true,
             Fault::ContentDigest(DigestHeader::Missing) => self.headers.push(HeaderEdit::Remove(CONTENT_DIGEST.into())),
             Fault::ContentDigest(DigestHeader::Says(value)) => {
-                self.headers.push(HeaderEdit::Set(CONTENT_DIGEST, value))
+                self.headers.push(HeaderEdit::Set(CONTENT_DIGEST, value));
             }
             Fault::ReplaceBody(bytes, media_type) => self.body = Some((bytes, media_type)),
             Fault::ContentEncodingGzip => self.gzip = true,
