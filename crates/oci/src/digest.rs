@@ -203,12 +203,18 @@ impl Digester {
     /// The digest of all bytes seen.
     pub fn finish(self) -> Digest {
         let output = self.context.finish();
-        let value = output.as_ref();
         match self.algorithm {
-            DigestAlgorithm::Sha256 => Digest(Value::Sha256(value.try_into().expect("SHA-256 gives 32 bytes"))),
-            DigestAlgorithm::Sha512 => Digest(Value::Sha512(value.try_into().expect("SHA-512 gives 64 bytes"))),
+            DigestAlgorithm::Sha256 => Digest(Value::Sha256(fixed(output.as_ref()))),
+            DigestAlgorithm::Sha512 => Digest(Value::Sha512(fixed(output.as_ref()))),
         }
     }
+}
+
+/// The output as an array; the algorithm was chosen with its length, so the lengths agree.
+fn fixed<const N: usize>(output: &[u8]) -> [u8; N] {
+    let mut bytes = [0; N];
+    bytes.copy_from_slice(output);
+    bytes
 }
 
 impl fmt::Debug for Digester {

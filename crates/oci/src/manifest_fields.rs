@@ -10,7 +10,7 @@ use serde::de::{Deserializer as _, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::limits::{MAX_MANIFEST_DEPTH, MAX_MANIFEST_KEYS};
-use crate::manifest::ManifestError;
+use crate::manifest_error::ManifestError;
 use crate::newtype::{excerpt, shorten};
 
 /// A field of a manifest that says something to us.

@@ -120,7 +120,7 @@ impl RangeHeader {
         let ranges: Vec<ByteRange> = self.specs.iter().filter_map(|spec| spec.within(size)).collect();
         let total = ranges.iter().fold(0_u64, |sum, range| sum.saturating_add(range.len()));
         if total > size {
-            return if let [only] = ranges[..] { ResolvedRange::Single(only) } else { ResolvedRange::Full };
+            return ResolvedRange::Full;
         }
         let ranges = coalesce(ranges);
         match ranges[..] {
