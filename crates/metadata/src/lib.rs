@@ -1,1 +1,30 @@
+//! What Transship knows about content, as rows: repositories, tags and their history, links, manifests' facts, blobs.
+//!
+//! Must not know the bytes of blobs, HTTP, or what a row leads a caller to do. Invariant: one process writes, through
+//! one connection, so no caller ever meets a locked database; everything read back is parsed into the types of `oci`,
+//! so a damaged row is an error and never a wrong answer.
 
+mod blobs;
+mod decode;
+mod descriptors;
+mod encode;
+mod error;
+mod links;
+mod manifests;
+mod metadata;
+mod open;
+mod process_lock;
+mod repositories;
+mod schema;
+mod sql;
+mod tag_history;
+mod tags;
+
+pub use blobs::BlobRow;
+pub use descriptors::DescriptorRow;
+pub use error::MetadataError;
+pub use manifests::ManifestRow;
+pub use metadata::Metadata;
+pub use repositories::RepositoryRow;
+pub use tag_history::TagEvent;
+pub use tags::{TagGone, TagObservation, TagRow};

@@ -1,0 +1,75 @@
+//! The handle on the database.
+//!
+//! Must not know any table. Invariant: everything that writes goes through the one writing connection and, when it is
+//! more than one statement, takes the write lock first (`BEGIN IMMEDIATE`): a transaction that starts by reading and
+//! writes later fails at once when another has written in between, however long it is willing to wait.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use sqlx::{Sqlite, SqlitePool, Transaction};
+
+use crate::error::MetadataError;
+use crate::open;
+use crate::process_lock::ProcessLock;
+use crate::sql;
+
+/// The metadata database. Cheap to clone; all clones share its connections.
+#[derive(Clone, Debug)]
+pub struct Metadata {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    writer: SqlitePool,
+    readers: SqlitePool,
+    session: i64,
+    lock: Mutex<Option<ProcessLock>>,
+}
+
+impl Metadata {
+    /// Opens the database at `path`, makes it when it is not there, and brings its schema up to date. Its directory must
+    /// exist. `<path>.lock` is held until [`close`](Self::close), or until the last clone is dropped.
+    pub async fn open(path: &Path) -> Result<Self, MetadataError> {
+        let lock = ProcessLock::acquire(path)?;
+        let writer = open::writer(path).await?;
+        let readers = open::readers(path).await?;
+        let lock = Mutex::new(Some(lock));
+        Ok(Self { shared: Arc::new(Shared { writer, readers, session: session(), lock }) })
+    }
+
+    /// Waits for running statements, writes the log back into the database and gives up the lock. Later calls on any
+    /// clone fail.
+    pub async fn close(&self) {
+        self.shared.readers.close().await;
+        self.shared.writer.close().await;
+        self.shared.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    pub(crate) fn readers(&self) -> &SqlitePool {
+        &self.shared.readers
+    }
+
+    /// For one writing statement. Several belong into a transaction from [`begin`](Self::begin).
+    pub(crate) fn writer(&self) -> &SqlitePool {
+        &self.shared.writer
+    }
+
+    /// Starts a transaction that holds the write lock from its first statement on. Dropping it undoes it.
+    pub(crate) async fn begin(&self) -> Result<Transaction<'static, Sqlite>, MetadataError> {
+        Ok(self.shared.writer.begin_with(sql::BEGIN).await?)
+    }
+
+    /// Tells this opening of the database from all others: sequence numbers are only compared within one.
+    pub(crate) fn session(&self) -> i64 {
+        self.shared.session
+    }
+}
+
+/// Nanoseconds since 1970: two openings of one database are never within one, as each waits for the other's lock.
+fn session() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
+}

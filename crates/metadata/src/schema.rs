@@ -1,0 +1,33 @@
+//! The tables, as a picture and as migrations.
+//!
+//! Must not know who reads them. Invariant: a released migration is never edited (its checksum is in every database);
+//! a change is a new file. Each engine has its own migrations; the statements in `sql.rs` are shared.
+//!
+//! ```text
+//!  repositories                      written through the API
+//!  └ key ─ document (JSON)
+//!      ┊ repo (no foreign key: built-in repositories have no row)
+//!      ├┈ tags         repo, name, tag ──▶ digest, media_type    what upstream said last, and when
+//!      ├┈ tag_events   repo, name, tag ──▶ digest, upstream      every change, oldest first
+//!      └┈ links        repo, name, digest                        this repository may serve this digest
+//!
+//!  manifests           digest ──▶ media_type, size               facts of bytes that lie in the blob store
+//!  └─ descriptors      manifest, digest ──▶ media_type, size     what it says of each of its children
+//!  blobs               digest ──▶ size_bytes, last_used          what the blob store holds, for the budget
+//! ```
+
+use sqlx::SqlSafeStr as _;
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+
+const SQLITE: [(i64, &str, &str); 1] = [(1, "initial", include_str!("../migrations/sqlite/0001_initial.sql"))];
+
+/// The newest schema this build knows.
+pub(crate) const SUPPORTED: i64 = SQLITE[SQLITE.len() - 1].0;
+
+/// All migrations for SQLite, in their order.
+pub(crate) fn migrator() -> Migrator {
+    let migration = |(version, name, text): (i64, &'static str, &'static str)| {
+        Migration::new(version, name.into(), MigrationType::Simple, text.into_sql_str(), false)
+    };
+    Migrator::with_migrations(SQLITE.into_iter().map(migration).collect())
+}
