@@ -89,3 +89,23 @@ pub fn is_no_space(error: &io::Error) -> bool {
     };
     errno == Errno::NOSPC || errno == Errno::DQUOT || errno == Errno::FBIG
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_a_spent_quota_and_a_file_limit_are_no_space_and_nothing_else_is() {
+        for errno in [Errno::NOSPC, Errno::DQUOT, Errno::FBIG] {
+            assert!(is_no_space(&errno.into()), "{errno}");
+            let error = StoreError::io("write", Path::new("blob"), errno.into());
+            assert!(matches!(error, StoreError::NoSpace { .. }), "{error}");
+        }
+        for errno in [Errno::IO, Errno::ROFS, Errno::MFILE, Errno::NOENT, Errno::ACCESS] {
+            assert!(!is_no_space(&errno.into()), "{errno}");
+            let error = StoreError::io("write", Path::new("blob"), errno.into());
+            assert!(matches!(error, StoreError::Io { .. }), "{error}");
+        }
+        assert!(is_no_space(&io::Error::new(io::ErrorKind::StorageFull, "of our own making")));
+    }
+}

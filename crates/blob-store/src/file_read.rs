@@ -22,6 +22,11 @@ pub(crate) struct PageCacheReads {
 }
 
 impl PageCacheReads {
+    #[cfg(test)]
+    pub(crate) fn is_unsupported(&self) -> bool {
+        self.unsupported.load(Ordering::Relaxed)
+    }
+
     /// Reads up to `len` bytes from the page cache alone; `None` when the first byte is not there.
     pub(crate) fn try_read(
         &self,

@@ -9,6 +9,8 @@
 
 mod blob_store;
 mod buffer_pool;
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
 mod error;
 mod file_read;
 mod local;

@@ -26,7 +26,8 @@ use crate::blob_store::{BlobRead, BlobStore, StoredBlob};
 use crate::buffer_pool::BufferPool;
 use crate::error::StoreError;
 use crate::file_read::{self, PageCacheReads};
-use crate::staging::blob::{CommitError, SealedFile, StagedBlob};
+use crate::staging::blob::StagedBlob;
+use crate::staging::hand_over::{CommitError, SealedFile};
 
 /// Blobs in a local folder. Cheap to clone; clones are the same store. One process at a time owns the folder.
 #[derive(Clone, Debug)]
@@ -54,11 +55,9 @@ impl LocalStore {
         let layout = Layout::new(root);
         let committer = Committer::new(layout.clone(), sync);
         for algorithm in ALGORITHMS {
-            let folder = layout.algorithm(algorithm);
-            fs::create_dir_all(&folder).map_err(|error| StoreError::io("create", &folder, error))?;
+            committer.create_folder(&layout.algorithm(algorithm))?;
         }
         committer.sync_folder(layout.blobs())?;
-        committer.sync_folder(root)?;
         let inner = Inner { layout, committer, page_cache: PageCacheReads::default() };
         list::sweep(&inner.layout)?;
         Ok(Self { inner: Arc::new(inner) })
@@ -79,7 +78,7 @@ impl LocalStore {
 impl BlobStore for LocalStore {
     async fn stat(&self, digest: &Digest) -> Result<Option<u64>, StoreError> {
         let digest = *digest;
-        self.blocking(move |store| size_of(&store.layout.blob(&digest))).await
+        self.blocking(move |store| store.stat(&digest)).await
     }
 
     async fn open(&self, digest: &Digest) -> Result<Option<Arc<dyn BlobRead>>, StoreError> {
@@ -109,13 +108,27 @@ impl BlobStore for LocalStore {
 }
 
 impl Inner {
+    fn stat(&self, digest: &Digest) -> Result<Option<u64>, StoreError> {
+        match size_of(&self.layout.blob(digest))? {
+            Some(size) => Ok(Some(size)),
+            None => self.absent(digest),
+        }
+    }
+
+    /// "Not here" is an answer only while the store itself is: one that was unmounted or emptied behind our back must
+    /// not look like one without blobs.
+    fn absent<T>(&self, digest: &Digest) -> Result<Option<T>, StoreError> {
+        let folder = self.layout.algorithm(digest.algorithm());
+        fs::symlink_metadata(&folder).map(|_| None).map_err(|error| StoreError::io("find", &folder, error))
+    }
+
     fn open_blob(&self, digest: &Digest) -> Result<Option<LocalBlob>, StoreError> {
         let path = self.layout.blob(digest);
         // Neither follow a link out of the store nor wait for the other end of a pipe.
         let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
         let file = match OpenOptions::new().read(true).custom_flags(flags).open(&path) {
             Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return self.absent(digest),
             Err(error) => return Err(StoreError::io("open", &path, error)),
         };
         let metadata = file.metadata().map_err(|error| StoreError::io("stat", &path, error))?;
@@ -165,7 +178,7 @@ impl Inner {
 
     fn delete(&self, digest: &Digest) -> Result<Option<u64>, StoreError> {
         let path = self.layout.blob(digest);
-        let Some(size) = size_of(&path)? else { return Ok(None) };
+        let Some(size) = self.stat(digest)? else { return Ok(None) };
         match fs::remove_file(&path) {
             Ok(()) => Ok(Some(size)),
             // Somebody deleted it before us, and has counted its bytes.
@@ -199,3 +212,6 @@ impl BlobRead for LocalBlob {
         file_read::read(Arc::clone(&self.file), offset, len, pool).await
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,7 +17,8 @@ use crate::buffer_pool::BufferPool;
 use crate::error::StoreError;
 use crate::file_read;
 use crate::locks::lock;
-use crate::staging::blob::{CommitError, StagedBlob};
+use crate::staging::blob::StagedBlob;
+use crate::staging::hand_over::CommitError;
 
 /// Blobs in memory. Cheap to clone; clones are the same store.
 #[derive(Clone, Debug, Default)]
@@ -124,4 +125,17 @@ impl BlobRead for MemoryBlob {
     async fn read_at(&self, offset: u64, len: usize, _pool: &BufferPool) -> io::Result<Bytes> {
         self.slice(offset, len)
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conformance::Fixture;
+
+    fn fixture() -> Fixture {
+        let folder = tempfile::tempdir().unwrap();
+        Fixture::new(Arc::new(MemoryStore::new()), &folder.path().join("staging"), folder)
+    }
+
+    crate::conformance_tests!(fixture);
 }

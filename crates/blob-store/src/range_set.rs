@@ -97,3 +97,75 @@ impl FromIterator<ByteRange> for RangeSet {
         set
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Positions are drawn from here, so that runs meet often.
+    const WORLD: u64 = 40;
+
+    fn ranges() -> impl Strategy<Value = Vec<ByteRange>> {
+        let range = (0..WORLD, 0..=6_u64).prop_map(|(start, len)| ByteRange { start, end: (start + len).min(WORLD) });
+        proptest::collection::vec(range, 0..20)
+    }
+
+    fn bitmap(ranges: &[ByteRange]) -> Vec<bool> {
+        (0..WORLD).map(|at| ranges.iter().any(|range| range.start <= at && at < range.end)).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn it_agrees_with_a_bitmap(ranges in ranges(), start in 0..WORLD, len in 0..WORLD) {
+            let set: RangeSet = ranges.iter().copied().collect();
+            let bits = bitmap(&ranges);
+            let asked = ByteRange { start, end: (start + len).min(WORLD) };
+            let window = &bits[asked.start as usize..asked.end as usize];
+
+            prop_assert_eq!(set.total(), bits.iter().filter(|bit| **bit).count() as u64);
+            prop_assert_eq!(set.end(), bits.iter().rposition(|bit| *bit).map_or(0, |last| last as u64 + 1));
+            prop_assert_eq!(set.is_empty(), !bits.contains(&true));
+            prop_assert_eq!(set.contains(asked), window.iter().all(|bit| *bit));
+            let run = bits[start as usize..].iter().take_while(|bit| **bit).count() as u64;
+            prop_assert_eq!(set.contiguous_from(start), start + run);
+
+            let gaps = set.gaps_within(asked);
+            let missing = bitmap(&gaps);
+            for at in 0..WORLD {
+                let expected = asked.start <= at && at < asked.end && !bits[at as usize];
+                prop_assert_eq!(missing[at as usize], expected, "position {}", at);
+            }
+            assert_canonical(&gaps);
+        }
+
+        #[test]
+        fn equal_sets_have_equal_runs(ranges in ranges(), seed in any::<u64>()) {
+            let set: RangeSet = ranges.iter().copied().collect();
+            let mut shuffled = ranges;
+            for index in (1..shuffled.len()).rev() {
+                shuffled.swap(index, (seed as usize).wrapping_mul(index) % (index + 1));
+            }
+            prop_assert_eq!(&set, &shuffled.into_iter().collect::<RangeSet>());
+            assert_canonical(&set.iter().collect::<Vec<_>>());
+        }
+    }
+
+    fn assert_canonical(runs: &[ByteRange]) {
+        assert!(runs.iter().all(|run| run.start < run.end), "{runs:?}");
+        assert!(runs.windows(2).all(|pair| pair[0].end < pair[1].start), "{runs:?}");
+    }
+
+    #[test]
+    fn the_ends_of_the_number_line_do_not_overflow() {
+        let mut set = RangeSet::new();
+        set.insert(ByteRange { start: u64::MAX - 1, end: u64::MAX });
+        set.insert(ByteRange { start: 0, end: 1 });
+        assert_eq!(set.gaps_within(ByteRange { start: 0, end: u64::MAX }).len(), 1);
+        assert_eq!(set.contiguous_from(u64::MAX), u64::MAX);
+        assert_eq!(set.contiguous_from(u64::MAX - 1), u64::MAX);
+        set.insert(ByteRange { start: 0, end: u64::MAX });
+        assert_eq!((set.total(), set.iter().count()), (u64::MAX, 1));
+    }
+}

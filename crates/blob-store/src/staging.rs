@@ -7,29 +7,27 @@
 
 pub(crate) mod blob;
 mod boot;
+mod files;
+pub(crate) mod hand_over;
 pub(crate) mod map;
 mod reader;
+mod resume;
 
 use std::collections::HashMap;
-use std::fs::{self, File, OpenOptions};
-use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::SystemTime;
 
 use oci::Digest;
 
-use self::blob::{Inner, StagedBlob, StagedPaths};
+use self::blob::{Inner, StagedBlob};
 use self::boot::BootId;
+use self::files::StagedPaths;
 use self::map::{MapError, StagedMap, StagedNote};
 use crate::error::StoreError;
 use crate::file_read::PageCacheReads;
 use crate::locks::lock;
-use crate::range_set::RangeSet;
-
-/// Private until published.
-const STAGED_MODE: u32 = 0o600;
 
 /// What the staging area knows of one blob.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,13 +82,8 @@ impl Staging {
     /// Every staged blob, in no particular order.
     pub fn list(&self) -> Result<Vec<StagedSummary>, StoreError> {
         let mut summaries = Vec::new();
-        for (digest, modified) in self.files()? {
-            let known = match self.live_blob(&digest) {
-                Some(inner) => Some(inner.to_map()),
-                None => StagedMap::read(&self.paths(&digest).map).ok(),
-            };
-            // Without a map there is only data that its writer has not recorded yet.
-            let Some(map) = known else { continue };
+        for (digest, modified) in files::staged_digests(&self.folder)? {
+            let Some(map) = self.known(&digest)? else { continue };
             let present_bytes = map.present.total();
             summaries.push(StagedSummary { digest, size: map.size, present_bytes, note: map.note, modified });
         }
@@ -106,8 +99,8 @@ impl Staging {
         };
         live.retain(|_, held| held.strong_count() > 0);
         let paths = self.paths(digest);
-        let (file, map) =
-            self.open_files(digest, &paths).map_err(|error| StoreError::io("open", &paths.data, error))?;
+        let (file, map) = resume::open(digest, &paths, self.boot.as_ref())
+            .map_err(|error| StoreError::io("open", &paths.data, error))?;
         let staged = StagedBlob::new(file, paths, map, self.page_cache.clone());
         live.insert(*digest, Arc::downgrade(staged.inner()));
         Ok(staged)
@@ -125,15 +118,7 @@ impl Staging {
 
     /// Bytes of disk that all staged blobs take together.
     pub fn total_bytes(&self) -> Result<u64, StoreError> {
-        let mut blocks = 0;
-        for entry in self.entries()? {
-            match fs::symlink_metadata(&entry) {
-                Ok(metadata) => blocks += metadata.blocks(),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(StoreError::io("stat", &entry, error)),
-            }
-        }
-        Ok(blocks * 512)
+        files::allocated_bytes(&self.folder)
     }
 
     /// Waits for a publish or discard under way, without holding up other digests meanwhile.
@@ -153,139 +138,39 @@ impl Staging {
         }
     }
 
+    /// What is known of a staged blob; `None` when that is nothing of use any more.
+    fn known(&self, digest: &Digest) -> Result<Option<StagedMap>, StoreError> {
+        if let Some(inner) = self.live_blob(digest) {
+            return Ok(inner.is_growing().then(|| inner.to_map()));
+        }
+        let path = self.paths(digest).map;
+        match StagedMap::read(&path) {
+            Ok(map) => Ok(Some(map)),
+            Err(MapError::Io(error)) => Err(StoreError::io("read", &path, error)),
+            // `open_blob` would start over, and says so.
+            Err(
+                MapError::Missing | MapError::TooLarge(_) | MapError::Version(_) | MapError::Json(_) | MapError::Ranges,
+            ) => Ok(None),
+        }
+    }
+
     fn live_blob(&self, digest: &Digest) -> Option<Arc<Inner>> {
         lock(&self.live).get(digest).and_then(Weak::upgrade)
     }
 
-    fn open_files(&self, digest: &Digest, paths: &StagedPaths) -> io::Result<(File, StagedMap)> {
-        let found = self.judge(digest, paths)?;
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).mode(STAGED_MODE);
-        match found {
-            Found::Resumable(map) if !map.present.is_empty() => {
-                // A crash just before its publishing has left the file read-only.
-                fs::set_permissions(&paths.data, fs::Permissions::from_mode(STAGED_MODE))?;
-                Ok((options.open(&paths.data)?, map))
-            }
-            Found::Resumable(map) | Found::Untrusted(map) => {
-                paths.remove()?;
-                Ok((options.create_new(true).open(&paths.data)?, map))
-            }
-            Found::Nothing => {
-                paths.remove()?;
-                let map = StagedMap {
-                    digest: *digest,
-                    size: None,
-                    boot: self.boot.clone(),
-                    note: StagedNote::default(),
-                    present: RangeSet::new(),
-                };
-                Ok((options.create_new(true).open(&paths.data)?, map))
-            }
-        }
-    }
-
-    /// Decides what the files of a digest are worth.
-    fn judge(&self, digest: &Digest, paths: &StagedPaths) -> io::Result<Found> {
-        let mut map = match StagedMap::read(&paths.map) {
-            Ok(map) => map,
-            Err(MapError::Io(error)) => return Err(error),
-            Err(MapError::Missing) => return Ok(Found::Nothing),
-            Err(error) => {
-                tracing::warn!(map = %paths.map.display(), %error, "a staged blob starts over: its map is unusable");
-                return Ok(Found::Nothing);
-            }
-        };
-        if map.digest != *digest {
-            tracing::warn!(map = %paths.map.display(), claimed = %map.digest, "a map of another blob is dropped");
-            return Ok(Found::Nothing);
-        }
-        let length = match fs::symlink_metadata(&paths.data) {
-            Ok(metadata) if metadata.is_file() => metadata.len(),
-            Ok(_) => return Ok(Found::Nothing),
-            // The data went to the store, and the process died before it removed the map.
-            Err(error) if error.kind() == io::ErrorKind::NotFound && !map.present.is_empty() => {
-                return Ok(Found::Nothing);
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
-            Err(error) => return Err(error),
-        };
-        let same_boot = self.boot.is_some() && map.boot == self.boot;
-        let agrees = map.present.end() <= length && map.size.is_none_or(|size| length <= size);
-        map.boot.clone_from(&self.boot);
-        if same_boot && agrees {
-            return Ok(Found::Resumable(map));
-        }
-        tracing::info!(%digest, same_boot, agrees, "a staged blob starts over: its bytes cannot be trusted");
-        map.present = RangeSet::new();
-        Ok(Found::Untrusted(map))
-    }
-
     fn sweep(&self) -> Result<(), StoreError> {
-        for (digest, _) in self.files()? {
+        for digest in files::staged_digests(&self.folder)?.into_keys() {
             let paths = self.paths(&digest);
-            let swept = self.judge(&digest, &paths).and_then(|found| match found {
-                Found::Resumable(_) => Ok(()),
-                Found::Untrusted(map) => paths.remove().and_then(|()| map.write(&paths.map, &paths.temporary_map)),
-                Found::Nothing => paths.remove(),
-            });
-            swept.map_err(|error| StoreError::io("sweep", &paths.data, error))?;
+            resume::sweep(&digest, &paths, self.boot.as_ref())
+                .map_err(|error| StoreError::io("sweep", &paths.data, error))?;
         }
         Ok(())
     }
 
-    /// The digests that have a file here, each with its latest change.
-    fn files(&self) -> Result<HashMap<Digest, SystemTime>, StoreError> {
-        let mut digests = HashMap::new();
-        for path in self.entries()? {
-            let Some(digest) = path.file_name().and_then(|name| name.to_str()).and_then(digest_of) else {
-                tracing::warn!(file = %path.display(), "a foreign file stands in the staging area");
-                continue;
-            };
-            let modified = match fs::symlink_metadata(&path).and_then(|metadata| metadata.modified()) {
-                Ok(modified) => modified,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                Err(error) => return Err(StoreError::io("stat", &path, error)),
-            };
-            let latest = digests.entry(digest).or_insert(modified);
-            *latest = modified.max(*latest);
-        }
-        Ok(digests)
-    }
-
-    fn entries(&self) -> Result<Vec<PathBuf>, StoreError> {
-        let failed = |error| StoreError::io("list", &self.folder, error);
-        fs::read_dir(&self.folder)
-            .map_err(failed)?
-            .map(|entry| entry.map(|entry| entry.path()).map_err(failed))
-            .collect()
-    }
-
     fn paths(&self, digest: &Digest) -> StagedPaths {
-        let stem = format!("{}-{}", digest.algorithm().as_str(), digest.hex());
-        StagedPaths {
-            data: self.folder.join(format!("{stem}.data")),
-            map: self.folder.join(format!("{stem}.map")),
-            temporary_map: self.folder.join(format!("{stem}.map.tmp")),
-        }
+        StagedPaths::new(&self.folder, digest)
     }
 }
 
-/// What the files of a digest are worth.
-enum Found {
-    /// The bytes that the map claims are there.
-    Resumable(StagedMap),
-    /// Only size and note are worth keeping; the map claims no bytes any more.
-    Untrusted(StagedMap),
-    /// Nothing.
-    Nothing,
-}
-
-fn digest_of(file_name: &str) -> Option<Digest> {
-    let (stem, extension) = file_name.split_once('.')?;
-    let (algorithm, hex) = stem.split_once('-')?;
-    match extension {
-        "data" | "map" | "map.tmp" => format!("{algorithm}:{hex}").parse().ok(),
-        _ => None,
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -5,25 +5,21 @@
 //! Invariants: bytes are recorded after they are written; once publishing or discarding has begun no byte of the
 //! file changes any more, whoever still holds a handle; readers keep the open file and outlive both.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, RwLock};
 
 use oci::{ByteRange, Digest};
 
+use super::boot::BootId;
+use super::files::{STAT_BLOCK_BYTES, StagedPaths};
+use super::map::{StagedMap, StagedNote};
+use super::reader::StagedReader;
 use crate::blob_store::BlobRead;
-use crate::error::StoreError;
 use crate::file_read::PageCacheReads;
 use crate::locks::{lock, read, write};
 use crate::range_set::RangeSet;
-use crate::staging::boot::BootId;
-use crate::staging::map::{StagedMap, StagedNote};
-use crate::staging::reader::StagedReader;
-
-/// Bytes in a block of `st_blocks`, whatever the filesystem's own block size is.
-const STAT_BLOCK_BYTES: u64 = 512;
 
 /// A blob in the staging area. Cheap to clone; clones are the same blob.
 ///
@@ -36,69 +32,30 @@ pub struct StagedBlob {
 /// The shared state of one staged blob.
 #[derive(Debug)]
 pub(crate) struct Inner {
-    digest: Digest,
-    file: Arc<File>,
-    paths: StagedPaths,
+    pub(super) digest: Digest,
+    pub(super) file: Arc<File>,
+    pub(super) paths: StagedPaths,
     boot: Option<BootId>,
-    page_cache: PageCacheReads,
+    pub(super) page_cache: PageCacheReads,
     facts: Mutex<Facts>,
     /// Writers share it; publishing and discarding own it, so no write is under way when the phase changes.
-    phase: RwLock<Phase>,
+    pub(super) phase: RwLock<Phase>,
     /// One checkpoint at a time: they share the temporary file.
     checkpoint: Mutex<()>,
 }
 
 #[derive(Debug, Clone)]
-struct Facts {
-    size: Option<u64>,
+pub(super) struct Facts {
+    pub(super) size: Option<u64>,
     note: StagedNote,
-    present: RangeSet,
+    pub(super) present: RangeSet,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+pub(super) enum Phase {
     Growing,
     /// Published or discarded.
     Settled,
-}
-
-/// Where the files of one staged blob are.
-#[derive(Clone, Debug)]
-pub(crate) struct StagedPaths {
-    pub(crate) data: PathBuf,
-    pub(crate) map: PathBuf,
-    pub(crate) temporary_map: PathBuf,
-}
-
-impl StagedPaths {
-    /// Unlinks everything of the staged blob that is there.
-    pub(crate) fn remove(&self) -> io::Result<()> {
-        // The map goes first: a data file alone claims nothing.
-        for path in [&self.map, &self.temporary_map, &self.data] {
-            match fs::remove_file(path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                Ok(()) | Err(_) => {}
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Why a store could not take over a staged file.
-#[derive(Debug)]
-pub(crate) enum CommitError {
-    /// The staged file is as good as before.
-    Kept(StoreError),
-    /// The staged file cannot be trusted any more.
-    Ruined(StoreError),
-}
-
-/// A complete staged file, offered to a store while nobody can change it.
-#[derive(Debug)]
-pub(crate) struct SealedFile<'a> {
-    pub(crate) file: &'a File,
-    pub(crate) path: &'a Path,
-    pub(crate) size: u64,
 }
 
 impl StagedBlob {
@@ -178,6 +135,15 @@ impl StagedBlob {
         self.inner.file.write_all_at(bytes, offset)
     }
 
+    /// Fills `buffer` from `offset`. Blocking; an error when not all of it is present.
+    pub fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        if self.contiguous_from(offset) < offset + buffer.len() as u64 {
+            let what = format!("{} bytes at {offset} are not all present", buffer.len());
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, what));
+        }
+        self.inner.file.read_exact_at(buffer, offset)
+    }
+
     /// Records bytes as present. The caller has written them with [`Self::write_at`].
     pub fn record(&self, range: ByteRange) {
         lock(&self.inner.facts).present.insert(range);
@@ -226,45 +192,11 @@ impl StagedBlob {
             Phase::Settled => Ok(()),
         }
     }
-
-    /// Offers the complete file to `commit` while nobody can write, then removes what is left in the staging area.
-    ///
-    /// [`StoreError::Gone`] when that happened before.
-    pub(crate) fn hand_over(
-        &self,
-        commit: impl FnOnce(&SealedFile<'_>) -> Result<(), CommitError>,
-    ) -> Result<(), StoreError> {
-        let mut phase = write(&self.inner.phase);
-        if *phase == Phase::Settled {
-            return Err(StoreError::Gone { digest: self.inner.digest });
-        }
-        let size = self.inner.complete_size()?;
-        let sealed = SealedFile { file: &self.inner.file, path: &self.inner.paths.data, size };
-        let outcome = match commit(&sealed) {
-            Err(CommitError::Kept(error)) => return Err(error),
-            Err(CommitError::Ruined(error)) => Err(error),
-            Ok(()) => Ok(()),
-        };
-        *phase = Phase::Settled;
-        if let Err(error) = self.inner.paths.remove() {
-            // The blob's own fate is decided; the next start sweeps a map without data.
-            tracing::warn!(digest = %self.inner.digest, %error, "files are left in the staging area");
-        }
-        outcome
-    }
 }
 
 impl Inner {
     pub(crate) fn is_growing(&self) -> bool {
         *read(&self.phase) == Phase::Growing
-    }
-
-    pub(crate) fn file(&self) -> &Arc<File> {
-        &self.file
-    }
-
-    pub(crate) fn page_cache(&self) -> &PageCacheReads {
-        &self.page_cache
     }
 
     pub(crate) fn contiguous_from(&self, offset: u64) -> u64 {
@@ -282,19 +214,7 @@ impl Inner {
         StagedMap { digest: self.digest, size, boot: self.boot.clone(), note, present }
     }
 
-    fn facts(&self) -> Facts {
+    pub(super) fn facts(&self) -> Facts {
         lock(&self.facts).clone()
-    }
-
-    /// The size, when every byte is present and the file has exactly that length.
-    fn complete_size(&self) -> Result<u64, StoreError> {
-        let facts = self.facts();
-        let incomplete = |present| StoreError::Incomplete { digest: self.digest, present, size: facts.size };
-        let Some(size) = facts.size else { return Err(incomplete(facts.present.total())) };
-        if !facts.present.contains(ByteRange { start: 0, end: size }) || facts.present.end() > size {
-            return Err(incomplete(facts.present.total()));
-        }
-        let metadata = self.file.metadata().map_err(|error| StoreError::io("stat", &self.paths.data, error))?;
-        if metadata.len() == size { Ok(size) } else { Err(incomplete(metadata.len())) }
     }
 }

@@ -5,15 +5,15 @@
 //! Invariant: a map is written after the bytes it claims, and replaced as a whole. It is never synced: it is trusted
 //! only in the boot that wrote it, where the page cache still holds both files.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::Path;
 
 use oci::{ByteRange, Digest};
 use serde::{Deserialize, Serialize};
 
+use super::boot::BootId;
 use crate::range_set::RangeSet;
-use crate::staging::boot::BootId;
 
 const VERSION: u32 = 1;
 
@@ -72,15 +72,18 @@ pub(crate) enum MapError {
 impl StagedMap {
     /// Reads a sidecar. Everything it claims is consistent in itself; the caller compares it with the data file.
     pub(crate) fn read(path: &Path) -> Result<Self, MapError> {
-        let length = match fs::symlink_metadata(path) {
-            Ok(metadata) => metadata.len(),
+        let mut open = match File::open(path) {
+            Ok(open) => open,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(MapError::Missing),
             Err(error) => return Err(error.into()),
         };
+        let length = open.metadata()?.len();
         if length > MAX_MAP_BYTES {
             return Err(MapError::TooLarge(length));
         }
-        let file: MapFile = serde_json::from_slice(&fs::read(path)?)?;
+        let mut json = Vec::new();
+        open.read_to_end(&mut json)?;
+        let file: MapFile = serde_json::from_slice(&json)?;
         if file.version != VERSION {
             return Err(MapError::Version(file.version));
         }

@@ -11,10 +11,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use super::blob::Inner;
 use crate::blob_store::BlobRead;
 use crate::buffer_pool::BufferPool;
 use crate::file_read;
-use crate::staging::blob::Inner;
 
 #[derive(Debug)]
 pub(crate) struct StagedReader {
@@ -39,11 +39,11 @@ impl BlobRead for StagedReader {
 
     fn try_read_at(&self, offset: u64, len: usize, pool: &BufferPool) -> io::Result<Option<Bytes>> {
         let len = self.readable(offset, len)?;
-        self.staged.page_cache().try_read(self.staged.file(), offset, len, pool)
+        self.staged.page_cache.try_read(&self.staged.file, offset, len, pool)
     }
 
     async fn read_at(&self, offset: u64, len: usize, pool: &BufferPool) -> io::Result<Bytes> {
         let len = self.readable(offset, len)?;
-        file_read::read(Arc::clone(self.staged.file()), offset, len, pool).await
+        file_read::read(Arc::clone(&self.staged.file), offset, len, pool).await
     }
 }
