@@ -5,5 +5,14 @@
 //! Invariant: nothing is skipped. What is missing on the machine is a panic that says what to install.
 #![expect(clippy::missing_panics_doc, reason = "a test kit reports every broken precondition by panicking")]
 
+pub mod clients;
+mod daemon;
+pub mod debian_rootfs;
+pub mod hello_program;
 pub mod image;
+pub mod plain_http;
+pub mod port;
+pub mod program;
+pub mod registry_peer;
+pub mod transship_process;
 pub mod upstream;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use oci::Digest;
-use tokio::net::TcpSocket;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::{Builder, Runtime};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -23,6 +23,7 @@ use super::request_log::Request;
 use super::state::State;
 use super::tls::Certificate;
 use crate::image::{Image, Manifest};
+use crate::port;
 
 /// Longest wait of `wait_until`: generous, for it is reached only by a failing test.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -107,11 +108,7 @@ impl FakeUpstream {
         self.stop();
         let runtime = self.runtime.as_ref().expect("the runtime lives as long as the handle");
         let _inside = runtime.enter();
-        let socket = TcpSocket::new_v4().expect("sockets can be made");
-        socket.set_reuseaddr(true).expect("a fresh socket takes options");
-        socket.set_send_buffer_size(SEND_BUFFER_BYTES).expect("a fresh socket takes options");
-        socket.bind(self.address).expect("the loopback port is free");
-        let listener = socket.listen(1024).expect("a bound socket listens");
+        let listener = self.listen();
         self.address = listener.local_addr().expect("a listener has an address");
         let (stop, (ended, stopped)) = (CancellationToken::new(), mpsc::channel());
         let tls = self.certificate.as_ref().map(|certificate| TlsAcceptor::from(Arc::clone(&certificate.server)));
@@ -121,6 +118,22 @@ impl FakeUpstream {
             drop(ended);
         });
         self.running = Some(Running { stop, stopped });
+    }
+
+    /// Listens on its port, or, the first time, on one that stays free while the upstream is stopped.
+    fn listen(&self) -> TcpListener {
+        let bind = |port| {
+            let socket = TcpSocket::new_v4()?;
+            socket.set_reuseaddr(true)?;
+            socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
+            socket.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?;
+            socket.listen(1024)
+        };
+        match self.address.port() {
+            0 => std::iter::repeat_with(port::candidate).take(1000).find_map(|port| bind(port).ok()),
+            port => bind(port).ok(),
+        }
+        .expect("the loopback port is free")
     }
 
     /// Puts a blob into a repository under its sha256 digest.
