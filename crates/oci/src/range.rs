@@ -118,8 +118,8 @@ impl RangeHeader {
             return ResolvedRange::Full;
         }
         let ranges: Vec<ByteRange> = self.specs.iter().filter_map(|spec| spec.within(size)).collect();
-        let total = ranges.iter().fold(0_u64, |sum, range| sum.saturating_add(range.len()));
-        if total > size {
+        let total = ranges.iter().map(ByteRange::len).try_fold(0_u64, u64::checked_add);
+        if total.is_none_or(|total| total > size) {
             return ResolvedRange::Full;
         }
         let ranges = coalesce(ranges);

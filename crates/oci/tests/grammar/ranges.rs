@@ -59,6 +59,7 @@ fn sets() {
     assert_eq!(resolve("bytes=0-0,20-30,5-2", 9), ResolvedRange::Single(span(0, 1)));
     assert_eq!(resolve("bytes=0-,0-,0-", 9), ResolvedRange::Full);
     assert_eq!(resolve("bytes=20-30,-0", 9), ResolvedRange::Unsatisfiable);
+    assert_eq!(resolve("bytes=5-,0-", u64::MAX), ResolvedRange::Full, "the sum does not fit 64 bits");
 }
 
 #[test]
