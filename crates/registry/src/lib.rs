@@ -1,1 +1,33 @@
+//! What a registry does: pull through, fill, resolve tags, keep to a budget.
+//!
+//! This crate must not know HTTP servers, status codes or command lines. Its promises, each with a test:
+//!
+//! * Nothing unverified is ever published to the store, and no complete body of wrong bytes is ever delivered.
+//! * A fill belongs to a task, never to a request: a client that leaves changes nothing.
+//! * Upstream sees each byte of a blob once, however many clients ask for it.
+//! * A digest, and a tag inside its time to live, is answered without SQL and without upstream.
+//! * The cache answers when upstream cannot; starting needs no network.
 
+mod cache;
+mod core;
+mod error;
+mod fill;
+mod metrics;
+mod observe;
+mod outcome;
+mod pull;
+mod registry;
+mod repositories;
+
+pub use client::{Credential, Reach, Timeouts};
+pub use error::{PullError, UpstreamSaid};
+pub use fill::BlobStream;
+pub use metrics::{Metrics, PullKind};
+pub use outcome::{Freshness, PullOutcome};
+pub use pull::{BlobFacts, ManifestAnswer, OpenBlob, TagsAnswer, TagsQuery};
+pub use crate::core::Builtins;
+pub use registry::{Readiness, Registry, RegistryConfig, StartError, Stores};
+pub use repositories::{
+    FIELDS, FieldDoc, FieldProblem, FillOnRange, Repository, RepositoryAdmin, RepositoryError, RepositorySpec,
+    RepositoryView, Route, RouteQuery, Source, TagPattern, UpstreamDefaults, parse_duration,
+};

@@ -1,0 +1,162 @@
+//! What all parts of the registry share: stores, caches in memory, the snapshot of repositories.
+//!
+//! Must not decide anything about a pull. Invariant: everything here is bounded, and safe to use from any task.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use metadata::Metadata;
+use oci::RepoKey;
+use tokio::sync::watch;
+
+use crate::cache::Cache;
+use crate::error::PullError;
+use crate::fill::Fills;
+use crate::metrics::Metrics;
+use crate::observe::Observer;
+use crate::pull::{Memory, SingleFlight, TagFlight};
+use crate::repositories::{Repository, RepositoryMap, RepositorySpec, Source, UpstreamDefaults, builtin_specs};
+
+/// Time to the first response header, whatever upstream does (containerd gives up at 30 s).
+pub(crate) const FIRST_HEADER: Duration = Duration::from_secs(20);
+
+/// Shared by every handle of one registry.
+pub(crate) struct Core {
+    pub(crate) metadata: Metadata,
+    pub(crate) cache: Arc<Cache>,
+    pub(crate) fills: Fills,
+    pub(crate) memory: Memory,
+    pub(crate) tag_flights: Arc<SingleFlight<TagFlight>>,
+    pub(crate) manifest_flights: Arc<SingleFlight<crate::pull::ManifestFlight>>,
+    pub(crate) metrics: Metrics,
+    pub(crate) admin_lock: tokio::sync::Mutex<()>,
+    pub(crate) upstream: UpstreamDefaults,
+    file: Mutex<FileRepositories>,
+    sequence: AtomicU64,
+    map: ArcSwap<RepositoryMap>,
+    changes: watch::Sender<u64>,
+}
+
+/// What the configuration file says of repositories.
+#[derive(Clone, Debug)]
+pub(crate) struct FileRepositories {
+    pub(crate) specs: Vec<RepositorySpec>,
+    pub(crate) builtin: Builtins,
+}
+
+/// Whether the well-known upstreams are there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Builtins {
+    /// They are.
+    Included,
+    /// Only what is configured is.
+    Excluded,
+}
+
+impl std::fmt::Debug for Core {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Core").field("map", &self.map).finish_non_exhaustive()
+    }
+}
+
+impl Core {
+    pub(crate) fn new(metadata: Metadata, cache: Arc<Cache>, metrics: Metrics, upstream: UpstreamDefaults, file: FileRepositories) -> Self {
+        Self {
+            fills: Fills::new(cache.clone(), metadata.clone(), metrics.clone()),
+            metadata,
+            cache,
+            memory: Memory::new(),
+            tag_flights: Arc::default(),
+            manifest_flights: Arc::default(),
+            metrics,
+            admin_lock: tokio::sync::Mutex::new(()),
+            upstream,
+            file: Mutex::new(file),
+            sequence: AtomicU64::new(1),
+            map: ArcSwap::default(),
+            changes: watch::Sender::new(0),
+        }
+    }
+
+    /// The repositories as they are now.
+    pub(crate) fn map(&self) -> arc_swap::Guard<Arc<RepositoryMap>> {
+        self.map.load()
+    }
+
+    /// Takes over what the configuration file says now.
+    pub(crate) async fn replace_file(&self, file: FileRepositories) -> Result<(), PullError> {
+        *self.file.lock().unwrap_or_else(PoisonError::into_inner) = file;
+        self.rebuild_map().await
+    }
+
+    /// The place of a question among all this process asks.
+    pub(crate) fn next_sequence(&self) -> u64 {
+        self.sequence.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Told each time the repositories change.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// Reads all sources and swaps the snapshot. Repositories that did not change keep their client and connections.
+    pub(crate) async fn rebuild_map(&self) -> Result<(), PullError> {
+        let rows = self.metadata.list_repositories().await.map_err(|e| PullError::storage(&e))?;
+        let file = self.file.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut specs: Vec<(RepositorySpec, Source)> = file.specs.into_iter().map(|s| (s, Source::File)).collect();
+        for row in rows {
+            match serde_json::from_str(&row.document).map_err(|e| e.to_string()).and_then(|document| parse(row.key.clone(), &document)) {
+                Ok(spec) => specs.push((spec, Source::Api)),
+                Err(why) => tracing::error!(repo_key = %row.key, why, "a stored repository cannot be read and is left out"),
+            }
+        }
+        if file.builtin == Builtins::Included {
+            for (key, document) in builtin_specs() {
+                match parse(key.clone(), &document) {
+                    Ok(spec) => specs.push((spec, Source::Builtin)),
+                    Err(why) => tracing::error!(repo_key = %key, why, "a built-in repository cannot be read and is left out"),
+                }
+            }
+        }
+        self.install(specs);
+        Ok(())
+    }
+
+    /// Builds repositories from specs; the first spec of a key wins.
+    fn install(&self, specs: Vec<(RepositorySpec, Source)>) {
+        let old = self.map.load();
+        let mut repositories: Vec<Arc<Repository>> = Vec::with_capacity(specs.len());
+        for (spec, source) in specs {
+            if repositories.iter().any(|r| r.spec().key == spec.key) {
+                continue;
+            }
+            let kept = old.get(spec.key.as_ref()).filter(|r| r.source() == source && r.spec().document == spec.document);
+            match kept.cloned().map_or_else(|| self.build(spec.clone(), source), Ok) {
+                Ok(repository) => repositories.push(repository),
+                Err(error) => tracing::error!(repo_key = %spec.key, %error, "a repository cannot be set up and is left out"),
+            }
+        }
+        self.metrics.repositories.set(i64::try_from(repositories.len()).unwrap_or(i64::MAX));
+        self.map.store(Arc::new(RepositoryMap::new(repositories)));
+        self.changes.send_modify(|generation| *generation += 1);
+    }
+
+    fn build(&self, spec: RepositorySpec, source: Source) -> Result<Arc<Repository>, client::ClientError> {
+        let observer = Observer::new(Arc::from(spec.key.as_ref()), self.metrics.clone());
+        Repository::build(spec, source, &self.upstream, Arc::new(observer)).map(Arc::new)
+    }
+
+    /// Forgets what is known of a repository's tags and links, in memory and in the database.
+    pub(crate) async fn forget_content(&self, key: &RepoKey) -> Result<(), metadata::MetadataError> {
+        self.metadata.forget_repository_content(key).await?;
+        self.memory.forget_all();
+        Ok(())
+    }
+}
+
+fn parse(key: RepoKey, document: &serde_json::Value) -> Result<RepositorySpec, String> {
+    RepositorySpec::from_document(key, document)
+        .map_err(|problems| problems.iter().map(|p| format!("{}: {}", p.path, p.message)).collect::<Vec<_>>().join("; "))
+}

@@ -1,0 +1,223 @@
+//! One flow: takes bytes from a source, puts them into the staging file, announces and hashes them.
+//!
+//! Must not decide what to fetch (that is `plan`). Invariants: bytes already present are never overwritten, so what
+//! was hashed is what is published; receiving the next piece overlaps with writing the last.
+
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use blob_store::{StagedBlob, is_no_space};
+use bytes::Bytes;
+use oci::ByteRange;
+use tokio::task::JoinHandle;
+
+use super::Shared;
+use super::frontier::Frontier;
+use super::growing::Growing;
+use super::plan::{FlowKind, FlowView, Start};
+use super::source::Source;
+use crate::cache::Reservation;
+use crate::error::PullError;
+
+/// Largest batch written at once.
+const BATCH_BYTES: usize = 512 << 10;
+/// A main flow that runs into this many bytes that are present already stops and is planned anew behind them.
+const PRESENT_AHEAD_BYTES: u64 = 1 << 20;
+
+/// What all flows of one fill share.
+pub(super) struct FlowContext {
+    pub(super) shared: Arc<Shared>,
+    pub(super) growing: Arc<Growing>,
+    pub(super) staged: StagedBlob,
+    pub(super) frontier: Frontier,
+    pub(super) writing: Mutex<()>,
+    pub(super) room: tokio::sync::Mutex<Reservation>,
+}
+
+/// Where one flow is, as the planner sees it.
+pub(super) struct FlowPosition {
+    kind: FlowKind,
+    at: AtomicU64,
+    /// `u64::MAX`: not known.
+    end: AtomicU64,
+    first: u64,
+    since: Instant,
+}
+
+impl FlowPosition {
+    pub(super) fn new(start: Start) -> Self {
+        Self {
+            kind: start.kind,
+            at: AtomicU64::new(start.start),
+            end: AtomicU64::new(start.end.unwrap_or(u64::MAX)),
+            first: start.start,
+            since: Instant::now(),
+        }
+    }
+
+    pub(super) fn view(&self) -> FlowView {
+        let at = self.at.load(Ordering::Relaxed);
+        let end = self.end.load(Ordering::Relaxed);
+        FlowView {
+            kind: self.kind,
+            at,
+            end: (end != u64::MAX).then_some(end),
+            age: self.since.elapsed(),
+            bytes: at.saturating_sub(self.first),
+        }
+    }
+}
+
+/// How a flow ended.
+pub(super) enum FlowEnd {
+    /// It brought what it was for, or ran into what is present already.
+    Done,
+    /// It brought everything because upstream ignores ranges.
+    IgnoredRange,
+    /// It broke off for good.
+    Failed(PullError),
+    /// Budget or disk have no room.
+    NoRoom,
+}
+
+/// Runs one flow to its end.
+pub(super) async fn run(context: Arc<FlowContext>, position: Arc<FlowPosition>) -> FlowEnd {
+    let view = position.view();
+    let mut source = Source::new(context.growing.origin.clone(), view.at, view.end);
+    let known = context.growing.state().size;
+    let opening = match source.open(known).await {
+        Ok(opening) => opening,
+        Err(error) => return FlowEnd::Failed(error),
+    };
+    if let Some(total) = opening.total.filter(|total| !context.growing.learn_size(*total)) {
+        let known = known.unwrap_or_default();
+        return FlowEnd::Failed(context.growing.origin.protocol(format!("says the blob has {total} bytes, not {known}")));
+    }
+    let size = context.growing.state().size;
+    let ignored = opening.offset < view.at;
+    if ignored || view.end.is_none() {
+        source.take_all(size);
+        position.at.store(source.at(), Ordering::Relaxed);
+        position.end.store(size.unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+    let reserve = match view.kind {
+        FlowKind::Main => size.unwrap_or(0),
+        FlowKind::Lane => 0,
+    };
+    if !grow(&context, reserve).await {
+        return FlowEnd::NoRoom;
+    }
+    let end = pump(&context, &position, &mut source).await;
+    match end {
+        FlowEnd::Done if ignored => FlowEnd::IgnoredRange,
+        end => end,
+    }
+}
+
+async fn grow(context: &FlowContext, bytes: u64) -> bool {
+    let mut room = context.room.lock().await;
+    context.shared.cache.grow(&mut room, bytes).await
+}
+
+/// Moves bytes until the source ends.
+async fn pump(context: &Arc<FlowContext>, position: &FlowPosition, source: &mut Source) -> FlowEnd {
+    let mut writing: Option<JoinHandle<io::Result<()>>> = None;
+    loop {
+        let received = source.next().await;
+        let (batch, len) = match received {
+            Ok(Some(first)) => gather(source, first),
+            Ok(None) => break,
+            Err(error) => {
+                return match written(writing.take()).await {
+                    None => FlowEnd::Failed(error),
+                    Some(end) => end,
+                };
+            }
+        };
+        if let Some(end) = written(writing.take()).await {
+            return end;
+        }
+        let at = source.at();
+        let range = ByteRange { start: at - len, end: at };
+        let needed = context.growing.state().present.total() + len;
+        if !grow(context, needed).await {
+            return FlowEnd::NoRoom;
+        }
+        let context_of_write = context.clone();
+        writing = Some(tokio::task::spawn_blocking(move || context_of_write.write(range, &batch)));
+        position.at.store(at, Ordering::Relaxed);
+        if context.is_present_ahead(at) {
+            break;
+        }
+    }
+    if let Some(end) = written(writing).await {
+        return end;
+    }
+    if context.growing.state().size.is_none() && !context.growing.learn_size(source.at()) {
+        return FlowEnd::Failed(context.growing.origin.protocol("sent two different sizes"));
+    }
+    FlowEnd::Done
+}
+
+/// Adds what has arrived already to `first`, up to one batch.
+fn gather(source: &mut Source, first: Bytes) -> (Vec<Bytes>, u64) {
+    let mut len = first.len();
+    let mut batch = vec![first];
+    while len < BATCH_BYTES {
+        let Some(more) = source.ready() else { break };
+        len += more.len();
+        batch.push(more);
+    }
+    (batch, len as u64)
+}
+
+/// Waits for a write; says how the flow ends if it failed.
+async fn written(writing: Option<JoinHandle<io::Result<()>>>) -> Option<FlowEnd> {
+    match writing?.await {
+        Ok(Ok(())) => None,
+        Ok(Err(error)) if is_no_space(&error) => Some(FlowEnd::NoRoom),
+        Ok(Err(error)) => Some(FlowEnd::Failed(PullError::storage(&error))),
+        Err(panicked) => Some(FlowEnd::Failed(PullError::storage(&panicked))),
+    }
+}
+
+impl FlowContext {
+    /// Writes what is missing of `range`, announces it and hashes on. Blocking.
+    fn write(&self, range: ByteRange, chunks: &[Bytes]) -> io::Result<()> {
+        let fresh = {
+            let _one_writer = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+            let missing = self.growing.state().present.gaps_within(range);
+            let fresh = missing.first() == Some(&range);
+            for gap in &missing {
+                self.write_gap(range.start, *gap, chunks)?;
+            }
+            self.staged.record(range);
+            fresh
+        };
+        self.growing.announce(range);
+        self.shared.metrics.staged_bytes.inc_by(range.end - range.start);
+        let present_end = self.growing.state().present.contiguous_from(0);
+        self.frontier.feed(&self.staged, range.start, if fresh { chunks } else { &[] }, present_end)
+    }
+
+    fn write_gap(&self, mut at: u64, gap: ByteRange, chunks: &[Bytes]) -> io::Result<()> {
+        for chunk in chunks {
+            let end = at + chunk.len() as u64;
+            let (from, to) = (gap.start.max(at), gap.end.min(end));
+            if from < to {
+                self.staged.write_at(from, &chunk[(from - at) as usize..(to - at) as usize])?;
+            }
+            at = end;
+        }
+        Ok(())
+    }
+
+    /// Whether the next bytes are here already, so that reading on would fetch them twice.
+    fn is_present_ahead(&self, at: u64) -> bool {
+        let state = self.growing.state();
+        let ahead = state.present.contiguous_from(at);
+        ahead - at >= PRESENT_AHEAD_BYTES || (ahead > at && state.size == Some(ahead))
+    }
+}

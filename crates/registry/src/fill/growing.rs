@@ -1,0 +1,249 @@
+//! A growing object: the shared state between one driver and many readers.
+//!
+//! Must not do I/O. Invariants: bytes are announced only after they are in the staging file; `Phase` moves once,
+//! from `Filling` to one of its ends; announcing wakes every reader.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use blob_store::{RangeSet, StagedBlob};
+use oci::{ByteRange, Digester};
+use tokio::sync::Notify;
+
+use super::{Demand, Origin};
+use crate::cache::Lease;
+use crate::error::PullError;
+use crate::metrics::Metrics;
+
+/// Bytes kept back at the end of a whole body until the digest matches.
+pub(super) const HOLD_BACK_BYTES: u64 = 256 << 10;
+
+/// Where a fill stands.
+#[derive(Clone)]
+pub(super) enum Phase {
+    /// Bytes are coming.
+    Filling,
+    /// All bytes are there and hash to the digest.
+    Verified,
+    /// It broke off.
+    Failed(PullError),
+    /// There is no room: readers take what is there and fetch the rest for themselves.
+    NoRoom(Arc<Unfinished>),
+}
+
+/// What was hashed when room ran out.
+pub(super) struct Unfinished {
+    /// Bytes from the start that are in the staging file and in the hash.
+    pub(super) hashed: u64,
+    /// The hash over them.
+    pub(super) digester: Digester,
+}
+
+/// What readers and driver share.
+pub(super) struct State {
+    pub(super) size: Option<u64>,
+    pub(super) present: RangeSet,
+    pub(super) wants: BTreeMap<u64, ByteRange>,
+    pub(super) whole: bool,
+    pub(super) phase: Phase,
+    readers: usize,
+    next_want: u64,
+}
+
+/// One growing object.
+pub(super) struct Growing {
+    pub(super) origin: Origin,
+    pub(super) staged: OnceLock<StagedBlob>,
+    kept: OnceLock<Lease>,
+    state: Mutex<State>,
+    changed: Notify,
+    work: Notify,
+    metrics: Metrics,
+}
+
+impl Growing {
+    pub(super) fn new(origin: Origin, metrics: Metrics) -> Self {
+        metrics.fills_in_flight.inc();
+        let state = State {
+            size: None,
+            present: RangeSet::default(),
+            wants: BTreeMap::new(),
+            whole: false,
+            phase: Phase::Filling,
+            readers: 0,
+            next_want: 0,
+        };
+        Self { origin, staged: OnceLock::new(), kept: OnceLock::new(), state: Mutex::new(state), changed: Notify::new(), work: Notify::new(), metrics }
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ranges are unverified until the whole is: only callers of the same repository may have them from here.
+    pub(super) fn may_share_ranges(&self, origin: &Origin) -> bool {
+        self.origin.repo.key() == origin.repo.key() || matches!(self.state().phase, Phase::Verified)
+    }
+
+    /// Adds a reader. Called under the lock of the map of fills, so that an idle driver cannot leave meanwhile.
+    pub(super) fn attach(growing: &Arc<Self>, demand: Demand<'_>) -> Attached {
+        let mut state = growing.state();
+        state.readers += 1;
+        let mut wants = Vec::new();
+        match demand {
+            Demand::Whole => state.whole = true,
+            Demand::Ranges { size, ranges } => {
+                state.size.get_or_insert(size);
+                for range in ranges {
+                    let id = state.next_want;
+                    state.next_want += 1;
+                    state.wants.insert(id, *range);
+                    wants.push(id);
+                }
+            }
+        }
+        drop(state);
+        growing.metrics.fill_followers.inc();
+        growing.work.notify_one();
+        Attached { growing: growing.clone(), wants }
+    }
+
+    /// Announces bytes that are in the staging file.
+    pub(super) fn announce(&self, range: ByteRange) {
+        self.state().present.insert(range);
+        self.changed.notify_waiters();
+    }
+
+    /// Notes the size; false when it contradicts what was known.
+    pub(super) fn learn_size(&self, size: u64) -> bool {
+        let mut state = self.state();
+        let agreed = *state.size.get_or_insert(size) == size;
+        drop(state);
+        self.changed.notify_waiters();
+        agreed
+    }
+
+    /// Ends the fill.
+    pub(super) fn finish(&self, phase: Phase) {
+        self.state().phase = phase;
+        self.changed.notify_waiters();
+    }
+
+    /// Keeps the published blob from being evicted while this object has readers.
+    pub(super) fn keep(&self, lease: Lease) {
+        self.kept.get_or_init(|| lease);
+    }
+
+    /// Wakes the driver.
+    pub(super) fn wake_driver(&self) {
+        self.work.notify_one();
+    }
+
+    /// Waits for something new to do.
+    pub(super) async fn work(&self) {
+        self.work.notified().await;
+    }
+
+    pub(super) fn has_readers(&self) -> bool {
+        self.state().readers > 0
+    }
+
+    /// Waits until `look` finds something in the state. `look` runs under the lock and must be quick.
+    pub(super) async fn wait_for<T>(&self, mut look: impl FnMut(&State) -> Option<T>) -> T {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            // Registered before looking: a change between look and await still wakes us.
+            changed.as_mut().enable();
+            if let Some(found) = look(&self.state()) {
+                return found;
+            }
+            changed.await;
+        }
+    }
+}
+
+impl Drop for Growing {
+    fn drop(&mut self) {
+        self.metrics.fills_in_flight.dec();
+    }
+}
+
+/// A reader's hold on a growing object. While it lives, its ranges are wanted; dropping it changes nothing else.
+pub(crate) struct Attached {
+    pub(super) growing: Arc<Growing>,
+    wants: Vec<u64>,
+}
+
+impl Attached {
+    /// Waits until the size is known or the fill has failed.
+    pub(crate) async fn size(&self, within: Duration) -> Result<u64, PullError> {
+        let found = self.growing.wait_for(|state| match (&state.phase, state.size) {
+            (Phase::Failed(error), _) => Some(Err(error.clone())),
+            (_, Some(size)) => Some(Ok(size)),
+            (Phase::Filling | Phase::Verified | Phase::NoRoom(_), None) => None,
+        });
+        self.or_timeout(within, found).await?
+    }
+
+    /// Waits until the first byte of `range` can be read, so that an upstream's refusal becomes an answer.
+    pub(crate) async fn first_byte(&self, range: ByteRange, within: Duration) -> Result<(), PullError> {
+        let found = self.growing.wait_for(|state| match &state.phase {
+            Phase::Failed(error) => Some(Err(error.clone())),
+            Phase::Verified | Phase::NoRoom(_) => Some(Ok(())),
+            Phase::Filling => (state.present.contiguous_from(range.start) > range.start).then_some(Ok(())),
+        });
+        self.or_timeout(within, found).await?
+    }
+
+    /// Waits until all is verified, failed, or `within` has passed. A failure becomes an answer instead of a cut.
+    pub(crate) async fn settled(&self, within: Duration) -> Result<(), PullError> {
+        tokio::time::timeout(within, self.ended()).await.unwrap_or(Ok(()))
+    }
+
+    /// Waits until the fill is over.
+    pub(crate) async fn ended(&self) -> Result<(), PullError> {
+        let found = self.growing.wait_for(|state| match &state.phase {
+            Phase::Failed(error) => Some(Err(error.clone())),
+            Phase::Verified | Phase::NoRoom(_) => Some(Ok(())),
+            Phase::Filling => None,
+        });
+        found.await
+    }
+
+    /// Whether every byte of `ranges` is here already.
+    pub(crate) fn holds(&self, ranges: &[ByteRange]) -> bool {
+        let state = self.growing.state();
+        ranges.iter().all(|range| state.present.contains(*range))
+    }
+
+    /// Whether the object is whole and verified.
+    pub(crate) fn is_verified(&self) -> bool {
+        matches!(self.growing.state().phase, Phase::Verified)
+    }
+
+    /// Whether there is no room for it.
+    pub(crate) fn is_without_room(&self) -> bool {
+        matches!(self.growing.state().phase, Phase::NoRoom(_))
+    }
+
+    async fn or_timeout<T>(&self, within: Duration, found: impl Future<Output = T>) -> Result<T, PullError> {
+        tokio::time::timeout(within, found).await.map_err(|_| PullError::UpstreamTimeout {
+            said: self.growing.origin.said(format!("nothing came within {} s; the fill goes on", within.as_secs())),
+        })
+    }
+}
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        let mut state = self.growing.state();
+        state.readers -= 1;
+        for id in &self.wants {
+            state.wants.remove(id);
+        }
+        drop(state);
+        self.growing.metrics.fill_followers.dec();
+        self.growing.wake_driver();
+    }
+}

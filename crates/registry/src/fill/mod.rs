@@ -1,0 +1,155 @@
+//! Fills: one growing object a digest, many readers, any range.
+//!
+//! ```text
+//!   request ─┐                       ┌─ source ── upstream (first gap onwards: the main flow)
+//!   request ─┼─ reader ── Growing ── driver (a task)
+//!   request ─┘   (tails)             └─ source ── upstream (a range somebody waits for: a lane)
+//! ```
+//!
+//! Must not know tags or manifests. Invariants: at most one driver a digest; the driver belongs to no request;
+//! every follower sees the same outcome; the last piece of a whole body is held back until the digest matches.
+
+mod bypass;
+mod driver;
+mod flow;
+mod frontier;
+mod growing;
+mod plan;
+mod reader;
+mod resume;
+mod source;
+mod stream;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use metadata::Metadata;
+use oci::{ByteRange, Digest, RepositoryName};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::cache::Cache;
+use crate::error::{PullError, Subject, UpstreamSaid};
+use crate::metrics::Metrics;
+use crate::repositories::Repository;
+pub(crate) use growing::Attached;
+use growing::Growing;
+pub use stream::BlobStream;
+pub(crate) use stream::{Account, BlobSource};
+
+/// Where a blob is fetched from.
+#[derive(Clone, Debug)]
+pub(crate) struct Origin {
+    /// The repository whose upstream is asked.
+    pub(crate) repo: Arc<Repository>,
+    /// The name at that upstream.
+    pub(crate) name: RepositoryName,
+    /// The blob.
+    pub(crate) digest: Digest,
+}
+
+impl Origin {
+    /// Turns a client's error into ours.
+    fn error(&self, error: &client::ClientError) -> PullError {
+        self.repo.error(&Subject::Blob(self.digest), error)
+    }
+
+    /// An upstream that broke the protocol in a way the client library cannot see.
+    fn protocol(&self, what: impl Into<Arc<str>>) -> PullError {
+        PullError::UpstreamFailed { said: self.said(what) }
+    }
+
+    fn said(&self, what: impl Into<Arc<str>>) -> UpstreamSaid {
+        UpstreamSaid { repo_key: self.repo.key().clone(), upstream: self.repo.upstream().clone(), status: None, message: what.into() }
+    }
+}
+
+/// What a request wants of a blob.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Demand<'a> {
+    /// All of it.
+    Whole,
+    /// Some ranges of a blob whose size is known.
+    Ranges {
+        /// Size of the blob in bytes.
+        size: u64,
+        /// The ranges, resolved against the size.
+        ranges: &'a [ByteRange],
+    },
+}
+
+/// The result of joining.
+pub(crate) enum Joined {
+    /// A reader of the growing object.
+    Attached(Attached),
+    /// Another upstream fills this digest; its unverified ranges are not for this caller.
+    Foreign,
+}
+
+/// All fills under way.
+#[derive(Clone)]
+pub(crate) struct Fills {
+    shared: Arc<Shared>,
+}
+
+/// What drivers need.
+struct Shared {
+    active: Mutex<HashMap<Digest, Arc<Growing>>>,
+    cache: Arc<Cache>,
+    metadata: Metadata,
+    metrics: Metrics,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Shared {
+    fn active(&self) -> MutexGuard<'_, HashMap<Digest, Arc<Growing>>> {
+        self.active.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Fills {
+    pub(crate) fn new(cache: Arc<Cache>, metadata: Metadata, metrics: Metrics) -> Self {
+        let shared = Shared {
+            active: Mutex::default(),
+            cache,
+            metadata,
+            metrics,
+            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Joins the fill of `origin`'s blob, starting it when there is none.
+    pub(crate) fn join(&self, origin: &Origin, demand: Demand<'_>) -> Joined {
+        let mut active = self.shared.active();
+        if let Some(growing) = active.get(&origin.digest) {
+            return match demand {
+                Demand::Ranges { .. } if !growing.may_share_ranges(origin) => Joined::Foreign,
+                Demand::Whole | Demand::Ranges { .. } => Joined::Attached(Growing::attach(growing, demand)),
+            };
+        }
+        let growing = Arc::new(Growing::new(origin.clone(), self.shared.metrics.clone()));
+        let attached = Growing::attach(&growing, demand);
+        active.insert(origin.digest, growing.clone());
+        drop(active);
+        self.shared.tasks.spawn(driver::drive(self.shared.clone(), growing));
+        Joined::Attached(attached)
+    }
+
+    /// Whether a fill of `digest` is under way.
+    pub(crate) fn is_filling(&self, digest: &Digest) -> bool {
+        self.shared.active().contains_key(digest)
+    }
+
+    /// Stops all fills, leaving each resumable, and waits for them until `deadline` has passed.
+    pub(crate) async fn shutdown(&self, deadline: Duration) {
+        self.shared.stop.cancel();
+        self.shared.tasks.close();
+        if tokio::time::timeout(deadline, self.shared.tasks.wait()).await.is_err() {
+            tracing::warn!("some fills did not stop in time; they resume from their last checkpoint");
+        }
+    }
+}

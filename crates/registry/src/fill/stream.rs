@@ -1,0 +1,166 @@
+//! A blob's bytes on their way to a client.
+//!
+//! Must not know HTTP. Invariants: the stream gives exactly the bytes of its range or ends with an error; stored
+//! bytes are read from the page cache inline and only go to the blocking pool when they are not in memory.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
+use futures_util::{FutureExt, Stream, StreamExt};
+use oci::{ByteRange, Digest};
+
+use super::{Attached, Demand, Growing, Origin, bypass, reader};
+use crate::cache::{Cache, Lease, Reading};
+use crate::error::PullError;
+use crate::metrics::Metrics;
+use crate::outcome::PullOutcome;
+
+/// Where the bytes come from.
+pub(crate) enum BlobSource {
+    /// The store.
+    Stored(Arc<Lease>),
+    /// A growing object.
+    Growing(Attached),
+    /// Upstream, past the cache.
+    Bypass(Origin),
+}
+
+/// A stream of bytes of one range. An `Err` item means: cut the connection.
+pub struct BlobStream {
+    inner: Inner,
+    served: u64,
+    account: Account,
+    _reading: Reading,
+}
+
+/// Who the bytes are counted for.
+#[derive(Clone)]
+pub(crate) struct Account {
+    pub(crate) repo_key: Arc<str>,
+    pub(crate) outcome: PullOutcome,
+    pub(crate) metrics: Metrics,
+}
+
+enum Inner {
+    Stored(Stored),
+    Flowing(BoxStream<'static, Result<Bytes, PullError>>),
+}
+
+struct Stored {
+    lease: Arc<Lease>,
+    cache: Arc<Cache>,
+    at: u64,
+    end: u64,
+    waiting: Option<BoxFuture<'static, io::Result<Bytes>>>,
+}
+
+impl BlobStream {
+    /// Opens `range` of a blob of `size` bytes.
+    pub(crate) fn open(source: &BlobSource, digest: &Digest, cache: &Arc<Cache>, size: u64, range: ByteRange, account: Account) -> Self {
+        let inner = match source {
+            BlobSource::Stored(lease) => Inner::Stored(Stored {
+                lease: lease.clone(),
+                cache: cache.clone(),
+                at: range.start,
+                end: range.end,
+                waiting: None,
+            }),
+            BlobSource::Growing(attached) => {
+                let whole = range.start == 0 && range.end == size;
+                let demand = if whole { Demand::Whole } else { Demand::Ranges { size, ranges: &[range] } };
+                let attached = Growing::attach(&attached.growing, demand);
+                Inner::Flowing(reader::stream(attached, cache.clone(), size, range))
+            }
+            BlobSource::Bypass(origin) => {
+                let whole = range.start == 0 && range.end == size;
+                let digester = whole.then(|| oci::Digester::new(digest.algorithm()));
+                Inner::Flowing(bypass::stream(origin.clone(), range, digester).boxed())
+            }
+        };
+        Self { inner, served: 0, account, _reading: cache.count_reader() }
+    }
+}
+
+impl Stream for BlobStream {
+    type Item = Result<Bytes, PullError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let next = match &mut self.inner {
+            Inner::Stored(stored) => ready!(stored.poll_read(cx)),
+            Inner::Flowing(flowing) => ready!(flowing.poll_next_unpin(cx)),
+        };
+        if let Some(Ok(bytes)) = &next {
+            self.served += bytes.len() as u64;
+        }
+        Poll::Ready(next)
+    }
+}
+
+impl Stored {
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, PullError>>> {
+        if self.at >= self.end {
+            return Poll::Ready(None);
+        }
+        let read = match &mut self.waiting {
+            Some(waiting) => {
+                let read = ready!(waiting.poll_unpin(cx));
+                self.waiting = None;
+                read
+            }
+            None => match self.try_read() {
+                Ok(Some(bytes)) => Ok(bytes),
+                Ok(None) => {
+                    self.waiting = Some(self.read_later());
+                    return self.poll_read(cx);
+                }
+                Err(error) => Err(error),
+            },
+        };
+        Poll::Ready(Some(self.took(read)))
+    }
+
+    fn next_len(&self) -> usize {
+        (self.end - self.at).min(self.cache.piece_bytes() as u64) as usize
+    }
+
+    fn try_read(&self) -> io::Result<Option<Bytes>> {
+        self.lease.handle().try_read_at(self.at, self.next_len(), self.cache.buffers())
+    }
+
+    fn read_later(&self) -> BoxFuture<'static, io::Result<Bytes>> {
+        let (lease, cache, at, len) = (self.lease.clone(), self.cache.clone(), self.at, self.next_len());
+        async move { lease.handle().read_at(at, len, cache.buffers()).await }.boxed()
+    }
+
+    /// Notes what was read. A stored blob that cannot be read is thrown away, so that the next pull fetches it anew.
+    fn took(&mut self, read: io::Result<Bytes>) -> Result<Bytes, PullError> {
+        let failed = match read {
+            Ok(bytes) if !bytes.is_empty() => {
+                self.at += bytes.len() as u64;
+                return Ok(bytes);
+            }
+            Ok(_) => io::Error::new(io::ErrorKind::UnexpectedEof, "the stored file is shorter than it was"),
+            Err(error) => error,
+        };
+        let (cache, digest) = (self.cache.clone(), *self.lease.digest());
+        tracing::error!(%digest, at = self.at, error = %failed, "a stored blob cannot be read; it is dropped from the cache");
+        self.at = self.end;
+        tokio::spawn(async move {
+            if let Err(error) = cache.discard(&digest).await {
+                tracing::error!(%digest, %error, "a damaged blob could not be dropped");
+            }
+        });
+        Err(PullError::storage(&failed))
+    }
+}
+
+impl Drop for BlobStream {
+    fn drop(&mut self) {
+        self.account.metrics.served(&self.account.repo_key, self.account.outcome, self.served);
+    }
+}

@@ -1,0 +1,204 @@
+//! What the registry counts. Every metric is born here; `docs/metrics.md` is generated from the registration.
+//!
+//! Must not know how metrics are served. Invariant: no label value comes from a client or an upstream (repository
+//! keys are the operator's; everything else is a closed set), so the number of series is bounded.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::outcome::PullOutcome;
+
+/// A repository key as a label: shared, never formatted on the hot path.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct KeyLabel(Arc<str>);
+
+impl EncodeLabelValue for KeyLabel {
+    fn encode(&self, encoder: &mut LabelValueEncoder) -> Result<(), std::fmt::Error> {
+        (&*self.0).encode(encoder)
+    }
+}
+
+/// What was pulled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PullKind {
+    /// A manifest or index.
+    Manifest,
+    /// A blob or a part of one.
+    Blob,
+    /// A list of tags.
+    Tags,
+}
+
+impl PullKind {
+    /// The word in labels.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Manifest => "manifest",
+            Self::Blob => "blob",
+            Self::Tags => "tags",
+        }
+    }
+}
+
+/// Labels of `transship_pulls`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct PullLabels {
+    repo_key: KeyLabel,
+    kind: &'static str,
+    outcome: &'static str,
+}
+
+/// Labels with the repository only.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct RepoLabels {
+    repo_key: KeyLabel,
+}
+
+/// Labels of bytes served.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct ServedLabels {
+    repo_key: KeyLabel,
+    outcome: &'static str,
+}
+
+/// Labels of upstream exchanges.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct UpstreamLabels {
+    repo_key: KeyLabel,
+    kind: &'static str,
+    status: &'static str,
+}
+
+/// Everything the registry counts.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    pulls: Family<PullLabels, Counter>,
+    served_bytes: Family<ServedLabels, Counter>,
+    upstream_exchanges: Family<UpstreamLabels, Counter>,
+    upstream_bytes: Family<RepoLabels, Counter>,
+    upstream_first_byte: Family<RepoLabels, Histogram>,
+    upstream_total: Family<RepoLabels, Histogram>,
+    /// Fills under way.
+    pub fills_in_flight: Gauge,
+    /// Readers that tail a fill.
+    pub fill_followers: Gauge,
+    /// Fills continued from bytes a former process left.
+    pub fills_resumed: Counter,
+    /// Fills that broke off.
+    pub fills_failed: Counter,
+    /// Blobs whose bytes did not hash to their digest.
+    pub integrity_failures: Counter,
+    /// Pulls streamed past the cache because there was no room.
+    pub no_room: Counter,
+    /// Bytes in the cache, staging included.
+    pub cache_bytes: Gauge,
+    /// The budget in bytes.
+    pub cache_max_bytes: Gauge,
+    /// Blobs evicted.
+    pub evicted_blobs: Counter,
+    /// Bytes evicted.
+    pub evicted_bytes: Counter,
+    /// Repositories that can be pulled from.
+    pub repositories: Gauge<i64, std::sync::atomic::AtomicI64>,
+    /// Bytes written to staging since start.
+    pub staged_bytes: Counter<u64, AtomicU64>,
+}
+
+fn seconds() -> Histogram {
+    Histogram::new(exponential_buckets(0.001, 2.5, 13))
+}
+
+impl Metrics {
+    /// Makes the metrics and registers each with its help text.
+    pub fn register(registry: &mut Registry) -> Self {
+        let metrics = Self {
+            pulls: Family::default(),
+            served_bytes: Family::default(),
+            upstream_exchanges: Family::default(),
+            upstream_bytes: Family::default(),
+            upstream_first_byte: Family::new_with_constructor(seconds),
+            upstream_total: Family::new_with_constructor(seconds),
+            fills_in_flight: Gauge::default(),
+            fill_followers: Gauge::default(),
+            fills_resumed: Counter::default(),
+            fills_failed: Counter::default(),
+            integrity_failures: Counter::default(),
+            no_room: Counter::default(),
+            cache_bytes: Gauge::default(),
+            cache_max_bytes: Gauge::default(),
+            evicted_blobs: Counter::default(),
+            evicted_bytes: Counter::default(),
+            repositories: Gauge::default(),
+            staged_bytes: Counter::default(),
+        };
+        metrics.register_pulls(registry);
+        metrics.register_fills(registry);
+        metrics.register_cache(registry);
+        metrics
+    }
+
+    fn register_pulls(&self, registry: &mut Registry) {
+        registry.register("transship_pulls", "Pulls by repository, kind and outcome (hit, miss, stale, revalidated, bypassed)", self.pulls.clone());
+        registry.register_with_unit("transship_served", "Bytes of content sent to clients by repository and outcome", Unit::Bytes, self.served_bytes.clone());
+        registry.register("transship_upstream_exchanges", "Exchanges with upstreams by repository, kind and status class", self.upstream_exchanges.clone());
+        registry.register_with_unit("transship_upstream_received", "Bytes of bodies received from upstreams", Unit::Bytes, self.upstream_bytes.clone());
+        registry.register_with_unit("transship_upstream_first_byte", "Time from asking an upstream to its response headers", Unit::Seconds, self.upstream_first_byte.clone());
+        registry.register_with_unit("transship_upstream_exchange", "Time of a whole upstream exchange, body included", Unit::Seconds, self.upstream_total.clone());
+        registry.register("transship_repositories", "Repositories that can be pulled from", self.repositories.clone());
+    }
+
+    fn register_fills(&self, registry: &mut Registry) {
+        registry.register("transship_fills_in_flight", "Fills (upstream to store) under way", self.fills_in_flight.clone());
+        registry.register("transship_fill_followers", "Responses that tail a fill", self.fill_followers.clone());
+        registry.register("transship_fills_resumed", "Fills continued from bytes that a former process or attempt left", self.fills_resumed.clone());
+        registry.register("transship_fills_failed", "Fills that broke off", self.fills_failed.clone());
+        registry.register("transship_integrity_failures", "Blobs whose bytes did not hash to their digest", self.integrity_failures.clone());
+        registry.register("transship_no_room", "Pulls streamed past the cache because disk or budget had no room", self.no_room.clone());
+        registry.register_with_unit("transship_staged", "Bytes written to staging", Unit::Bytes, self.staged_bytes.clone());
+    }
+
+    fn register_cache(&self, registry: &mut Registry) {
+        registry.register_with_unit("transship_cache_size", "Bytes in the cache, growing objects included", Unit::Bytes, self.cache_bytes.clone());
+        registry.register_with_unit("transship_cache_max_size", "The cache's budget", Unit::Bytes, self.cache_max_bytes.clone());
+        registry.register("transship_evicted_blobs", "Blobs evicted to hold the budget", self.evicted_blobs.clone());
+        registry.register_with_unit("transship_evicted", "Bytes evicted to hold the budget", Unit::Bytes, self.evicted_bytes.clone());
+    }
+
+    /// Counts one answered pull.
+    pub fn pulled(&self, repo_key: &Arc<str>, kind: PullKind, outcome: PullOutcome) {
+        let labels = PullLabels { repo_key: KeyLabel(repo_key.clone()), kind: kind.as_str(), outcome: outcome.as_str() };
+        self.pulls.get_or_create(&labels).inc();
+    }
+
+    /// Counts bytes that went to a client.
+    pub fn served(&self, repo_key: &Arc<str>, outcome: PullOutcome, bytes: u64) {
+        let labels = ServedLabels { repo_key: KeyLabel(repo_key.clone()), outcome: outcome.as_str() };
+        self.served_bytes.get_or_create(&labels).inc_by(bytes);
+    }
+
+    /// Counts one exchange with an upstream.
+    pub(crate) fn exchanged(&self, repo_key: &Arc<str>, exchange: &client::Exchange) {
+        let key = KeyLabel(repo_key.clone());
+        let status = match exchange.status {
+            None => "none",
+            Some(429) => "429",
+            Some(100..=299) => "2xx",
+            Some(300..=399) => "3xx",
+            Some(400..=499) => "4xx",
+            Some(_) => "5xx",
+        };
+        let labels = UpstreamLabels { repo_key: key.clone(), kind: exchange.kind.as_str(), status };
+        self.upstream_exchanges.get_or_create(&labels).inc();
+        let labels = RepoLabels { repo_key: key };
+        self.upstream_bytes.get_or_create(&labels).inc_by(exchange.bytes);
+        self.upstream_first_byte.get_or_create(&labels).observe(exchange.first_byte.as_secs_f64());
+        self.upstream_total.get_or_create(&labels).observe(exchange.total.as_secs_f64());
+    }
+}

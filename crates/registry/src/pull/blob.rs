@@ -1,0 +1,187 @@
+//! Blobs: whole or in ranges, from the store, from a growing object, or past the cache.
+//!
+//! Must not know how fills work inside. Invariants: a blob is served through a repository that links to it (a link
+//! that is not known is confirmed upstream first); an upstream's refusal becomes an answer, not a cut connection,
+//! because headers wait for the first byte.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use oci::{ByteRange, Digest, RangeHeader, Reference, ResolvedRange};
+
+use super::manifest::{is_linked, link, within_first_header};
+use crate::core::{Core, FIRST_HEADER};
+use crate::error::{PullError, Subject};
+use crate::fill::{Account, BlobSource, BlobStream, Demand, Joined, Origin};
+use crate::metrics::PullKind;
+use crate::outcome::PullOutcome;
+use crate::repositories::Route;
+
+/// Whole blobs up to this size are awaited before the answer starts, so that a bad one is an error and not a cut.
+const AWAITED_BYTES: u64 = 256 << 10;
+/// How long such a small blob is awaited.
+const AWAITED_FOR: Duration = Duration::from_secs(10);
+
+/// Facts of a blob, without its bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct BlobFacts {
+    /// Its size in bytes.
+    pub size: u64,
+    /// How the question was answered.
+    pub outcome: PullOutcome,
+}
+
+/// A blob that can be read.
+pub struct OpenBlob {
+    core: Arc<Core>,
+    digest: Digest,
+    size: u64,
+    outcome: PullOutcome,
+    source: BlobSource,
+    repo_key: Arc<str>,
+}
+
+impl OpenBlob {
+    /// Its size in bytes.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// How the pull is answered.
+    pub fn outcome(&self) -> PullOutcome {
+        self.outcome
+    }
+
+    /// Streams one range. May be called for several.
+    pub fn read(&self, range: ByteRange) -> BlobStream {
+        let account =
+            Account { repo_key: self.repo_key.clone(), outcome: self.outcome, metrics: self.core.metrics.clone() };
+        BlobStream::open(&self.source, &self.digest, &self.core.cache, self.size, range, account)
+    }
+}
+
+/// Opens a blob, or the ranges of it that are asked for.
+pub(crate) async fn open(core: &Arc<Core>, route: &Route, digest: &Digest, ranges: Option<&RangeHeader>) -> Result<OpenBlob, PullError> {
+    let (size, outcome, source) = match stored(core, route, digest).await? {
+        Some((lease, outcome)) => (lease.handle().size(), outcome, BlobSource::Stored(Arc::new(lease))),
+        None => not_stored(core, route, digest, ranges).await?,
+    };
+    core.metrics.pulled(route.repo.key(), PullKind::Blob, outcome);
+    let repo_key = route.repo.key().clone();
+    Ok(OpenBlob { core: core.clone(), digest: *digest, size, outcome, source, repo_key })
+}
+
+/// Tells a blob's size without fetching it.
+pub(crate) async fn stat(core: &Arc<Core>, route: &Route, digest: &Digest) -> Result<BlobFacts, PullError> {
+    let facts = match stored(core, route, digest).await? {
+        Some((lease, outcome)) => BlobFacts { size: lease.handle().size(), outcome },
+        None => {
+            let asked = within_first_header(route, size_upstream(core, route, digest)).await??;
+            BlobFacts { size: asked, outcome: PullOutcome::Miss }
+        }
+    };
+    core.metrics.pulled(route.repo.key(), PullKind::Blob, facts.outcome);
+    Ok(facts)
+}
+
+/// The stored blob, once this repository is known to have it.
+async fn stored(core: &Arc<Core>, route: &Route, digest: &Digest) -> Result<Option<(crate::cache::Lease, PullOutcome)>, PullError> {
+    let linked = is_linked(core, route, digest).await?;
+    let Some(lease) = core.cache.open_blob(digest).await? else { return Ok(None) };
+    if linked {
+        return Ok(Some((lease, PullOutcome::Hit)));
+    }
+    within_first_header(route, size_upstream(core, route, digest)).await??;
+    link(core, route, digest).await?;
+    Ok(Some((lease, PullOutcome::Revalidated)))
+}
+
+/// Asks upstream for the size; an authoritative 404 is remembered.
+async fn size_upstream(core: &Core, route: &Route, digest: &Digest) -> Result<u64, PullError> {
+    known_absent(core, route, digest)?;
+    let head = route.repo.client().head_blob(&route.name, digest).await;
+    let head = head.map_err(|e| note_absent(core, route, digest, route.repo.error(&Subject::Blob(*digest), &e)))?;
+    head.size.ok_or_else(|| PullError::UpstreamFailed { said: super::manifest::said(route, "does not tell the size of a blob") })
+}
+
+fn known_absent(core: &Core, route: &Route, digest: &Digest) -> Result<(), PullError> {
+    let absent = core.memory.absent(route.repo.key(), &route.name, &Reference::Digest(*digest));
+    match absent {
+        Some(error @ PullError::BlobUnknown { .. }) => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn note_absent(core: &Core, route: &Route, digest: &Digest, error: PullError) -> PullError {
+    if matches!(error, PullError::BlobUnknown { .. }) {
+        core.memory.keep_absent(route.repo.key(), &route.name, &Reference::Digest(*digest), &error);
+    }
+    error
+}
+
+type Opened = (u64, PullOutcome, BlobSource);
+
+/// Joins or starts a fill.
+async fn not_stored(core: &Arc<Core>, route: &Route, digest: &Digest, ranges: Option<&RangeHeader>) -> Result<Opened, PullError> {
+    let origin = Origin { repo: route.repo.clone(), name: route.name.clone(), digest: *digest };
+    known_absent(core, route, digest)?;
+    if core.fills.is_filling(digest) && !is_linked(core, route, digest).await? {
+        // Somebody fills it, maybe for another repository: this one's upstream must have it too.
+        within_first_header(route, size_upstream(core, route, digest)).await??;
+        link(core, route, digest).await?;
+    }
+    let Some(header) = ranges else { return whole(core, route, &origin).await };
+    let size = match known_size(core, route, digest).await? {
+        Some(size) => size,
+        None => within_first_header(route, size_upstream(core, route, digest)).await??,
+    };
+    match header.resolve(size) {
+        ResolvedRange::Full => whole(core, route, &origin).await,
+        ResolvedRange::Unsatisfiable => Ok((size, PullOutcome::Miss, BlobSource::Bypass(origin))),
+        ResolvedRange::Single(range) if range.start == 0 && range.end == size => whole(core, route, &origin).await,
+        ResolvedRange::Single(range) => parts(core, &origin, size, &[range]).await,
+        ResolvedRange::Multiple(ranges) => parts(core, &origin, size, &ranges).await,
+    }
+}
+
+/// The size that a manifest of this repository told.
+async fn known_size(core: &Core, route: &Route, digest: &Digest) -> Result<Option<u64>, PullError> {
+    if !is_linked(core, route, digest).await? {
+        return Ok(None);
+    }
+    let row = core.metadata.find_descriptor(digest).await.map_err(|e| PullError::storage(&e))?;
+    Ok(row.map(|row| row.size))
+}
+
+async fn whole(core: &Core, route: &Route, origin: &Origin) -> Result<Opened, PullError> {
+    let attached = match core.fills.join(origin, Demand::Whole) {
+        Joined::Attached(attached) => attached,
+        Joined::Foreign => {
+            let size = within_first_header(route, size_upstream(core, route, &origin.digest)).await??;
+            return Ok((size, PullOutcome::Bypassed, BlobSource::Bypass(origin.clone())));
+        }
+    };
+    let here_before = attached.is_verified();
+    let size = attached.size(FIRST_HEADER).await.map_err(|e| note_absent(core, route, &origin.digest, e))?;
+    if size <= AWAITED_BYTES {
+        attached.settled(AWAITED_FOR).await?;
+    }
+    let outcome = match attached.is_without_room() {
+        true => PullOutcome::Bypassed,
+        false if here_before => PullOutcome::Hit,
+        false => PullOutcome::Miss,
+    };
+    Ok((size, outcome, BlobSource::Growing(attached)))
+}
+
+async fn parts(core: &Core, origin: &Origin, size: u64, ranges: &[ByteRange]) -> Result<Opened, PullError> {
+    let Joined::Attached(attached) = core.fills.join(origin, Demand::Ranges { size, ranges }) else {
+        return Ok((size, PullOutcome::Bypassed, BlobSource::Bypass(origin.clone())));
+    };
+    let outcome = if attached.holds(ranges) { PullOutcome::Hit } else { PullOutcome::Miss };
+    if let Some(first) = ranges.first() {
+        attached.first_byte(*first, FIRST_HEADER).await?;
+    }
+    let outcome = if attached.is_without_room() { PullOutcome::Bypassed } else { outcome };
+    Ok((size, outcome, BlobSource::Growing(attached)))
+}

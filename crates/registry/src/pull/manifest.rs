@@ -1,0 +1,241 @@
+//! Manifests: by digest from memory, store or upstream; by tag through `tag`.
+//!
+//! Must not know fills (manifests are small and whole). Invariants: bytes are kept and served exactly as upstream
+//! sent them; nothing is served under a digest that it does not hash to; a manifest held for one repository is served
+//! under another only after that one's upstream confirmed it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use client::ManifestFetch;
+use metadata::ManifestRow;
+use oci::{Digest, ManifestError, ManifestFacts, MediaType, Reference, RepositoryName, Tag};
+
+use super::flight::Flight;
+use super::memory::CachedManifest;
+use super::tag::{self, Resolved};
+use crate::core::{Core, FIRST_HEADER};
+use crate::error::{PullError, Subject, UpstreamSaid};
+use crate::metrics::PullKind;
+use crate::outcome::{Freshness, PullOutcome};
+use crate::repositories::Route;
+
+/// An answered manifest pull.
+#[derive(Clone, Debug)]
+pub struct ManifestAnswer {
+    /// The bytes, exactly as upstream sent them.
+    pub bytes: Bytes,
+    /// Their media type.
+    pub media_type: MediaType,
+    /// Their digest, computed.
+    pub digest: Digest,
+    /// How the pull was answered.
+    pub outcome: PullOutcome,
+    /// How long the answer may be trusted.
+    pub freshness: Freshness,
+}
+
+/// Fetches of manifests by digest.
+pub(crate) struct ManifestFlight;
+
+impl Flight for ManifestFlight {
+    type Key = (Arc<str>, RepositoryName, Digest);
+    type Answer = (Arc<CachedManifest>, PullOutcome);
+}
+
+/// Pulls a manifest.
+pub(crate) async fn pull(core: &Arc<Core>, route: &Route, reference: &Reference) -> Result<ManifestAnswer, PullError> {
+    let answer = match reference {
+        Reference::Digest(digest) => by_digest(core, route, digest).await,
+        Reference::Tag(tag) => by_tag(core, route, tag).await,
+    }?;
+    core.metrics.pulled(route.repo.key(), PullKind::Manifest, answer.outcome);
+    core.cache.touch(&answer.digest);
+    Ok(answer)
+}
+
+async fn by_tag(core: &Arc<Core>, route: &Route, tag: &Tag) -> Result<ManifestAnswer, PullError> {
+    let Resolved { digest, outcome, freshness } = tag::resolve(core, route, tag).await?;
+    let (manifest, fetched) = get(core, route, &digest).await?;
+    // Only the bytes were missing (evicted): the tag's own answer says more unless it was a plain hit.
+    let outcome = if outcome == PullOutcome::Hit { fetched } else { outcome };
+    Ok(answer(&manifest, outcome, freshness))
+}
+
+async fn by_digest(core: &Arc<Core>, route: &Route, digest: &Digest) -> Result<ManifestAnswer, PullError> {
+    let (manifest, outcome) = get(core, route, digest).await?;
+    Ok(answer(&manifest, outcome, Freshness::Immutable))
+}
+
+fn answer(manifest: &CachedManifest, outcome: PullOutcome, freshness: Freshness) -> ManifestAnswer {
+    ManifestAnswer {
+        bytes: manifest.bytes.clone(),
+        media_type: manifest.media_type.clone(),
+        digest: manifest.digest,
+        outcome,
+        freshness,
+    }
+}
+
+/// The manifest with `digest`, from memory, store or upstream.
+async fn get(core: &Arc<Core>, route: &Route, digest: &Digest) -> Result<(Arc<CachedManifest>, PullOutcome), PullError> {
+    if is_linked_in_memory(core, route, digest)
+        && let Some(manifest) = core.memory.manifest(digest)
+    {
+        return Ok((manifest, PullOutcome::Hit));
+    }
+    let key = (route.repo.key().clone(), route.name.clone(), *digest);
+    let flight = core.manifest_flights.join(key, || find(core.clone(), route.clone(), *digest));
+    within_first_header(route, flight).await?
+}
+
+fn is_linked_in_memory(core: &Core, route: &Route, digest: &Digest) -> bool {
+    core.memory.is_linked(&(route.repo.key().clone(), route.name.clone(), *digest))
+}
+
+/// Cuts waiting short so that the client has an answer in time; what is awaited goes on.
+pub(super) async fn within_first_header<T>(route: &Route, wait: impl Future<Output = T>) -> Result<T, PullError> {
+    tokio::time::timeout(FIRST_HEADER, wait).await.map_err(|_| PullError::UpstreamTimeout {
+        said: said(route, format!("no answer within {} s", FIRST_HEADER.as_secs())),
+    })
+}
+
+pub(super) fn said(route: &Route, message: impl Into<Arc<str>>) -> UpstreamSaid {
+    UpstreamSaid {
+        repo_key: route.repo.key().clone(),
+        upstream: route.repo.upstream().clone(),
+        status: None,
+        message: message.into(),
+    }
+}
+
+/// Looks in the store, then asks upstream.
+async fn find(core: Arc<Core>, route: Route, digest: Digest) -> Result<(Arc<CachedManifest>, PullOutcome), PullError> {
+    let linked = is_linked(&core, &route, &digest).await?;
+    if let Some(manifest) = load(&core, &digest).await? {
+        if !linked {
+            confirm(&core, &route, &digest).await?;
+        }
+        keep_link(&core, &route, &digest);
+        core.memory.keep_manifest(manifest.clone());
+        return Ok((manifest, if linked { PullOutcome::Hit } else { PullOutcome::Revalidated }));
+    }
+    let reference = Reference::Digest(digest);
+    if let Some(error) = core.memory.absent(route.repo.key(), &route.name, &reference) {
+        return Err(error);
+    }
+    let manifest = fetch(&core, &route, &reference, None).await?;
+    manifest.map(|m| (m, PullOutcome::Miss)).ok_or_else(|| PullError::UpstreamFailed {
+        said: said(&route, "answered 304 to an unconditional request"),
+    })
+}
+
+/// Whether this repository is known to have `digest`.
+pub(super) async fn is_linked(core: &Core, route: &Route, digest: &Digest) -> Result<bool, PullError> {
+    if is_linked_in_memory(core, route, digest) {
+        return Ok(true);
+    }
+    let key = &route.repo.spec().key;
+    let linked = core.metadata.is_linked(key, &route.name, digest).await.map_err(|e| PullError::storage(&e))?;
+    if linked {
+        keep_link(core, route, digest);
+    }
+    Ok(linked)
+}
+
+fn keep_link(core: &Core, route: &Route, digest: &Digest) {
+    core.memory.keep_link((route.repo.key().clone(), route.name.clone(), *digest));
+}
+
+/// Notes that this repository has `digest`.
+pub(super) async fn link(core: &Core, route: &Route, digest: &Digest) -> Result<(), PullError> {
+    core.metadata
+        .link(&route.repo.spec().key, &route.name, digest)
+        .await
+        .map_err(|e| PullError::storage(&e))?;
+    keep_link(core, route, digest);
+    Ok(())
+}
+
+/// Asks this repository's upstream whether it has a manifest that we hold for another repository.
+async fn confirm(core: &Core, route: &Route, digest: &Digest) -> Result<(), PullError> {
+    let reference = Reference::Digest(*digest);
+    route.repo.client().head_manifest(&route.name, &reference).await.map_err(|e| client_error(core, route, &reference, &e))?;
+    link(core, route, digest).await
+}
+
+/// Reads a stored manifest; drops it when it is damaged.
+async fn load(core: &Core, digest: &Digest) -> Result<Option<Arc<CachedManifest>>, PullError> {
+    let Some(row) = core.metadata.find_manifest(digest).await.map_err(|e| PullError::storage(&e))? else { return Ok(None) };
+    let Some(lease) = core.cache.open_blob(digest).await? else { return Ok(None) };
+    let size = lease.handle().size();
+    let mut bytes = BytesMut::with_capacity(size as usize);
+    while (bytes.len() as u64) < size {
+        let (at, left) = (bytes.len() as u64, size as usize - bytes.len());
+        let piece = lease.handle().read_at(at, left, core.cache.buffers()).await.map_err(|e| PullError::storage(&e))?;
+        if piece.is_empty() {
+            break;
+        }
+        bytes.extend_from_slice(&piece);
+    }
+    let bytes = bytes.freeze();
+    if Digest::of(digest.algorithm(), &bytes) == *digest {
+        return Ok(Some(Arc::new(CachedManifest { bytes, media_type: row.media_type, digest: *digest })));
+    }
+    tracing::error!(%digest, "a stored manifest does not hash to its digest; it is dropped and fetched again");
+    core.metrics.integrity_failures.inc();
+    drop(lease);
+    core.cache.discard(digest).await?;
+    Ok(None)
+}
+
+/// Fetches a manifest and keeps it; `None` when upstream says that it is still the one with `known`.
+pub(super) async fn fetch(
+    core: &Core,
+    route: &Route,
+    reference: &Reference,
+    known: Option<&Digest>,
+) -> Result<Option<Arc<CachedManifest>>, PullError> {
+    let fetched = route.repo.client().get_manifest(&route.name, reference, known).await;
+    match fetched.map_err(|e| client_error(core, route, reference, &e))? {
+        ManifestFetch::NotModified => Ok(None),
+        ManifestFetch::Fetched { bytes, digest, media_type } => {
+            keep(core, route, CachedManifest { bytes, media_type, digest }).await.map(Some)
+        }
+    }
+}
+
+/// Turns a client error into ours and remembers an authoritative 404.
+pub(super) fn client_error(core: &Core, route: &Route, reference: &Reference, error: &client::ClientError) -> PullError {
+    let error = route.repo.error(&Subject::Manifest(reference.to_string().into()), error);
+    if matches!(error, PullError::ManifestUnknown { .. }) {
+        core.memory.keep_absent(route.repo.key(), &route.name, reference, &error);
+    }
+    error
+}
+
+/// Checks a fetched manifest and keeps its bytes, its facts and its link to this repository.
+async fn keep(core: &Core, route: &Route, manifest: CachedManifest) -> Result<Arc<CachedManifest>, PullError> {
+    let facts = ManifestFacts::parse(&manifest.bytes, Some(&manifest.media_type)).map_err(|error| match error {
+        ManifestError::Schema1 { .. } => PullError::Unsupported(
+            format!("{} is a Docker schema 1 manifest, which is not supported; ask its owner to push a current one", manifest.digest).into(),
+        ),
+        other => PullError::ManifestInvalid { said: said(route, other.to_string()) },
+    })?;
+    core.cache.put_small(&manifest.digest, manifest.bytes.clone()).await?;
+    let row = ManifestRow { digest: manifest.digest, media_type: manifest.media_type.clone(), size: manifest.bytes.len() as u64 };
+    core.metadata
+        .put_manifest(&route.repo.spec().key, &route.name, &row, &facts)
+        .await
+        .map_err(|e| PullError::storage(&e))?;
+    let manifest = Arc::new(manifest);
+    core.memory.keep_manifest(manifest.clone());
+    keep_link(core, route, &manifest.digest);
+    Ok(manifest)
+}
+
+/// Time since an instant, and what is left of `ttl`.
+pub(super) fn fresh(age: Duration, ttl: Duration) -> Freshness {
+    Freshness::Fresh { age, remaining: ttl.saturating_sub(age) }
+}

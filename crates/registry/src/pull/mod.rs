@@ -1,0 +1,22 @@
+//! Pulling: manifests by tag and digest, blobs and their ranges, lists of tags.
+//!
+//! Must not know how requests arrive or how fills work inside. Invariant: what is answered under a digest hashes to
+//! it, and is linked to the repository that answers.
+
+mod blob;
+mod flight;
+mod freshness;
+mod manifest;
+mod memory;
+mod tag;
+mod tags;
+
+pub use blob::{BlobFacts, OpenBlob};
+pub(crate) use blob::{open as open_blob, stat as stat_blob};
+pub(crate) use flight::SingleFlight;
+pub use manifest::ManifestAnswer;
+pub(crate) use manifest::{ManifestFlight, pull as pull_manifest};
+pub(crate) use memory::Memory;
+pub(crate) use tag::TagFlight;
+pub(crate) use tags::list as list_tags;
+pub use tags::{TagsAnswer, TagsQuery};

@@ -1,0 +1,197 @@
+//! From a tag to a digest: trust, revalidate, or serve stale.
+//!
+//! Must not know bytes of manifests beyond keeping what a check brought along. Invariants: at most one check of a tag
+//! is under way; a check that fails changes nothing that was known; a tag moves only after the new manifest's bytes
+//! are here.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use metadata::{TagGone, TagObservation};
+use oci::{Digest, Reference, Tag};
+
+use super::flight::Flight;
+use super::freshness::{rest_after, stale_reason};
+use super::manifest::{self, client_error, fetch, fresh, said};
+use super::memory::{TagKey, TagState};
+use crate::core::Core;
+use crate::error::PullError;
+use crate::outcome::{Freshness, PullOutcome};
+use crate::repositories::Route;
+
+/// What a tag stands for, and how we know.
+#[derive(Clone, Debug)]
+pub(crate) struct Resolved {
+    pub(crate) digest: Digest,
+    pub(crate) outcome: PullOutcome,
+    pub(crate) freshness: Freshness,
+}
+
+/// Checks of tags.
+pub(crate) struct TagFlight;
+
+impl Flight for TagFlight {
+    type Key = TagKey;
+    type Answer = Resolved;
+}
+
+/// Resolves a tag.
+pub(super) async fn resolve(core: &Arc<Core>, route: &Route, tag: &Tag) -> Result<Resolved, PullError> {
+    let key: TagKey = (route.repo.key().clone(), route.name.clone(), tag.clone());
+    let known = core.memory.tag(&key);
+    if let Some(resolved) = known.as_ref().and_then(|state| trusted(route, tag, state)) {
+        return Ok(resolved);
+    }
+    let flight = core.tag_flights.join(key, || check(core.clone(), route.clone(), tag.clone()));
+    match manifest::within_first_header(route, flight).await {
+        Ok(checked) => checked,
+        // The check goes on; this caller gets what is known, if that may be served.
+        Err(slow) => known.and_then(|state| stale(route, &state, &slow)).ok_or(slow),
+    }
+}
+
+/// The answer while the tag needs no check: inside its time to live, immutable, or resting after a failed check.
+fn trusted(route: &Route, tag: &Tag, state: &TagState) -> Option<Resolved> {
+    let age = state.checked.elapsed();
+    let spec = route.repo.spec();
+    let ttl = if route.repo.is_immutable(tag) { Duration::MAX } else { spec.tag_ttl };
+    if age < ttl {
+        let freshness = fresh(age, ttl.min(Duration::from_secs(86_400 * 365)));
+        return Some(Resolved { digest: state.digest, outcome: PullOutcome::Hit, freshness });
+    }
+    let (until, error) = state.resting.as_ref()?;
+    (Instant::now() < *until).then(|| stale(route, state, error))?
+}
+
+/// The stale answer after `error`, if the repository allows it.
+fn stale(route: &Route, state: &TagState, error: &PullError) -> Option<Resolved> {
+    let age = state.checked.elapsed();
+    let reason = stale_reason(error, age, route.repo.spec())?;
+    Some(Resolved { digest: state.digest, outcome: PullOutcome::Stale, freshness: Freshness::Stale { age, reason } })
+}
+
+/// The task behind one check: database, then upstream.
+async fn check(core: Arc<Core>, route: Route, tag: Tag) -> Result<Resolved, PullError> {
+    let key: TagKey = (route.repo.key().clone(), route.name.clone(), tag.clone());
+    let known = match core.memory.tag(&key) {
+        Some(state) => Some((*state).clone()),
+        None => remembered(&core, &route, &tag).await?,
+    };
+    if let Some(state) = &known {
+        core.memory.keep_tag(key.clone(), state.clone());
+        if let Some(resolved) = trusted(&route, &tag, state) {
+            return Ok(resolved);
+        }
+    }
+    let reference = Reference::Tag(tag.clone());
+    if let Some(error) = core.memory.absent(route.repo.key(), &route.name, &reference) {
+        return Err(error);
+    }
+    let asked = Asked { at: SystemTime::now(), sequence: core.next_sequence() };
+    match ask(&core, &route, &reference, known.as_ref()).await {
+        Ok((digest, outcome)) => {
+            observe(&core, &route, &tag, digest, asked).await?;
+            let freshness = fresh(Duration::ZERO, route.repo.spec().tag_ttl);
+            Ok(Resolved { digest, outcome, freshness })
+        }
+        Err(error) => failed(&core, &route, &tag, asked, known, error).await,
+    }
+}
+
+/// What the database knows of the tag. A time in the future (the clock was set back) counts as long ago.
+async fn remembered(core: &Core, route: &Route, tag: &Tag) -> Result<Option<TagState>, PullError> {
+    let row = core.metadata.find_tag(&route.repo.spec().key, &route.name, tag).await.map_err(|e| PullError::storage(&e))?;
+    Ok(row.map(|row| {
+        let age = SystemTime::now().duration_since(row.checked_at).unwrap_or(route.repo.spec().tag_ttl);
+        let checked = Instant::now().checked_sub(age);
+        // Older than the machine's monotonic clock reaches: past any time to live, so it must be checked.
+        let checked = checked.unwrap_or_else(|| Instant::now().checked_sub(uptime_floor()).unwrap_or_else(Instant::now));
+        TagState { digest: row.digest, checked, resting: None }
+    }))
+}
+
+/// A step back on the monotonic clock that every running machine can take.
+const fn uptime_floor() -> Duration {
+    Duration::from_secs(1)
+}
+
+/// Asks upstream: HEAD for what is known, GET for what is not or has moved.
+async fn ask(core: &Core, route: &Route, reference: &Reference, known: Option<&TagState>) -> Result<(Digest, PullOutcome), PullError> {
+    let missing = || PullError::UpstreamFailed { said: said(route, "answered 304 to an unconditional request") };
+    let Some(known) = known else {
+        let manifest = fetch(core, route, reference, None).await?.ok_or_else(missing)?;
+        return Ok((manifest.digest, PullOutcome::Miss));
+    };
+    let head = route.repo.client().head_manifest(&route.name, reference).await;
+    let head = head.map_err(|e| client_error(core, route, reference, &e))?;
+    if head.digest == Some(known.digest) {
+        return Ok((known.digest, PullOutcome::Revalidated));
+    }
+    let condition = head.digest.is_none().then_some(&known.digest);
+    Ok(match fetch(core, route, reference, condition).await? {
+        Some(manifest) if manifest.digest == known.digest => (known.digest, PullOutcome::Revalidated),
+        Some(manifest) => (manifest.digest, PullOutcome::Miss),
+        None => (known.digest, PullOutcome::Revalidated),
+    })
+}
+
+/// When a question was put: a late answer never replaces a newer one.
+#[derive(Clone, Copy)]
+struct Asked {
+    at: SystemTime,
+    sequence: u64,
+}
+
+/// Notes what upstream said.
+async fn observe(core: &Core, route: &Route, tag: &Tag, digest: Digest, asked: Asked) -> Result<(), PullError> {
+    let media_type = core.memory.manifest(&digest).map(|m| m.media_type.clone());
+    let media_type = match media_type {
+        Some(media_type) => media_type,
+        None => {
+            let row = core.metadata.find_manifest(&digest).await.map_err(|e| PullError::storage(&e))?;
+            row.map_or(oci::MediaType::OCI_IMAGE_MANIFEST, |row| row.media_type)
+        }
+    };
+    let observation = TagObservation {
+        repo: route.repo.spec().key.clone(),
+        name: route.name.clone(),
+        tag: tag.clone(),
+        digest,
+        media_type,
+        upstream: route.repo.upstream().to_string(),
+        observed_at: asked.at,
+        sequence: asked.sequence,
+    };
+    let moved = core.metadata.observe_tag(observation).await.map_err(|e| PullError::storage(&e))?;
+    if moved {
+        tracing::info!(repo_key = %route.repo.key(), name = %route.name, %tag, %digest, "tag observed at a new digest");
+    }
+    let key: TagKey = (route.repo.key().clone(), route.name.clone(), tag.clone());
+    core.memory.keep_tag(key, TagState { digest, checked: Instant::now(), resting: None });
+    Ok(())
+}
+
+/// A check failed: serve stale if allowed, forget the tag if upstream says that it is gone.
+async fn failed(core: &Core, route: &Route, tag: &Tag, asked: Asked, known: Option<TagState>, error: PullError) -> Result<Resolved, PullError> {
+    let key: TagKey = (route.repo.key().clone(), route.name.clone(), tag.clone());
+    let Some(mut state) = known else { return Err(error) };
+    if matches!(error, PullError::ManifestUnknown { .. }) {
+        core.memory.drop_tag(&key);
+        let gone = TagGone {
+            repo: route.repo.spec().key.clone(),
+            name: route.name.clone(),
+            tag: tag.clone(),
+            upstream: route.repo.upstream().to_string(),
+            observed_at: asked.at,
+            sequence: asked.sequence,
+        };
+        core.metadata.delete_tag(gone).await.map_err(|e| PullError::storage(&e))?;
+        tracing::info!(repo_key = %route.repo.key(), name = %route.name, %tag, "tag is gone at its upstream");
+        return Err(error);
+    }
+    let Some(resolved) = stale(route, &state, &error) else { return Err(error) };
+    tracing::warn!(repo_key = %route.repo.key(), name = %route.name, %tag, %error, "serving a stale tag");
+    state.resting = Some((Instant::now() + rest_after(&error), error));
+    core.memory.keep_tag(key, state);
+    Ok(resolved)
+}

@@ -1,0 +1,75 @@
+//! Lists of tags: upstream's when it answers, the cached ones when it does not.
+//!
+//! Must not know HTTP. Invariant: a list that comes from the cache says so (`Stale`), because it holds only tags
+//! that were pulled.
+
+use std::sync::Arc;
+
+use oci::{Tag, limits};
+
+use super::freshness::stale_reason;
+use super::manifest::within_first_header;
+use crate::core::Core;
+use crate::error::{PullError, Subject};
+use crate::metrics::PullKind;
+use crate::outcome::PullOutcome;
+use crate::repositories::Route;
+
+/// What part of a list is asked for.
+#[derive(Clone, Debug, Default)]
+pub struct TagsQuery {
+    /// At most so many tags; 0 asks for none.
+    pub n: Option<u32>,
+    /// Only tags after this one, in lexical order.
+    pub last: Option<String>,
+}
+
+/// A page of tags.
+#[derive(Clone, Debug)]
+pub struct TagsAnswer {
+    /// The tags, in upstream's order.
+    pub tags: Vec<Tag>,
+    /// Where the next page starts, if there is one.
+    pub next: Option<String>,
+    /// How the list was answered.
+    pub outcome: PullOutcome,
+    /// Why the list is only what was cached, when it is.
+    pub stale: Option<Arc<str>>,
+}
+
+/// Lists tags.
+pub(crate) async fn list(core: &Core, route: &Route, query: &TagsQuery) -> Result<TagsAnswer, PullError> {
+    let answer = ask(core, route, query).await?;
+    core.metrics.pulled(route.repo.key(), PullKind::Tags, answer.outcome);
+    Ok(answer)
+}
+
+async fn ask(core: &Core, route: &Route, query: &TagsQuery) -> Result<TagsAnswer, PullError> {
+    let asked = route.repo.client().list_tags(&route.name, query.n, query.last.as_deref());
+    let error = match within_first_header(route, asked).await {
+        Ok(Ok(page)) => {
+            return Ok(TagsAnswer { tags: page.tags, next: page.next_last, outcome: PullOutcome::Miss, stale: None });
+        }
+        Ok(Err(error)) => route.repo.error(&Subject::Manifest(route.name.as_ref().into()), &error),
+        Err(slow) => slow,
+    };
+    cached(core, route, query, error).await
+}
+
+/// The cached tags, if upstream's failure allows them.
+async fn cached(core: &Core, route: &Route, query: &TagsQuery, error: PullError) -> Result<TagsAnswer, PullError> {
+    let spec = route.repo.spec();
+    let Some(reason) = stale_reason(&error, spec.tag_ttl, spec) else { return Err(error) };
+    let mut tags = core.metadata.list_tags(&spec.key, &route.name).await.map_err(|e| PullError::storage(&e))?;
+    if tags.is_empty() {
+        return Err(error);
+    }
+    if let Some(last) = &query.last {
+        tags.retain(|tag| tag.as_ref() > last.as_str());
+    }
+    let limit = query.n.map_or(limits::MAX_TAG_PAGE, |n| n as usize).min(limits::MAX_TAG_PAGE);
+    let more = tags.len() > limit;
+    tags.truncate(limit);
+    let next = tags.last().filter(|_| more).map(ToString::to_string);
+    Ok(TagsAnswer { tags, next, outcome: PullOutcome::Stale, stale: Some(reason) })
+}

@@ -1,0 +1,189 @@
+//! The handle on a registry: start, the verbs, readiness, reload, shutdown.
+//!
+//! Must not hold logic of its own; each verb lives in its module. Invariant: starting does no network access, and
+//! shutting down leaves every fill published or resumable.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use blob_store::{BlobStore, Staging};
+use metadata::Metadata;
+use oci::{Digest, RangeHeader, Reference, RepositoryName};
+use tokio::sync::watch;
+
+use crate::cache::Cache;
+use crate::core::{Builtins, Core, FileRepositories};
+use crate::error::PullError;
+use crate::fill::Origin;
+use crate::metrics::Metrics;
+use crate::pull::{BlobFacts, ManifestAnswer, OpenBlob, TagsAnswer, TagsQuery};
+use crate::repositories::{RepositoryAdmin, RepositorySpec, Route, RouteQuery, UpstreamDefaults};
+
+/// How often access times go to the database.
+const FLUSH_EVERY: Duration = Duration::from_secs(2);
+
+/// How a registry behaves.
+#[derive(Clone, Debug)]
+pub struct RegistryConfig {
+    /// The cache's budget in bytes.
+    pub cache_max_bytes: u64,
+    /// Whether the well-known upstreams are there.
+    pub builtins: Builtins,
+    /// Repositories of the configuration file.
+    pub repositories: Vec<RepositorySpec>,
+    /// How upstream clients behave.
+    pub upstream: UpstreamDefaults,
+}
+
+/// Where a registry keeps things.
+pub struct Stores {
+    /// Blobs.
+    pub blobs: Arc<dyn BlobStore>,
+    /// Growing objects.
+    pub staging: Staging,
+    /// Rows.
+    pub metadata: Metadata,
+}
+
+/// Why a registry could not start.
+#[derive(Debug, thiserror::Error)]
+#[error("the registry cannot start: {0}")]
+pub struct StartError(#[from] PullError);
+
+/// Whether requests should be sent here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    /// Yes.
+    Ready,
+    /// No, and why.
+    NotReady(String),
+}
+
+/// A running registry. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Registry {
+    core: Arc<Core>,
+    stopping: Arc<AtomicBool>,
+}
+
+impl Registry {
+    /// Starts over `stores`: takes over what is there and resumes fills of a former run in the background.
+    pub async fn start(config: RegistryConfig, stores: Stores, metrics: Metrics) -> Result<Self, StartError> {
+        let Stores { blobs, staging, metadata } = stores;
+        let cache = Cache::open(blobs, staging, metadata.clone(), config.cache_max_bytes, metrics.clone()).await?;
+        let file = FileRepositories { specs: config.repositories, builtin: config.builtins };
+        let core = Arc::new(Core::new(metadata, Arc::new(cache), metrics, config.upstream, file));
+        core.rebuild_map().await?;
+        let registry = Self { core, stopping: Arc::default() };
+        tokio::spawn(registry.clone().keep_house());
+        tokio::spawn(registry.clone().resume_fills());
+        Ok(registry)
+    }
+
+    /// Finds the repository that answers a request.
+    pub fn route(&self, query: &RouteQuery<'_>) -> Result<Route, PullError> {
+        self.core.map().route(query)
+    }
+
+    /// Pulls a manifest by tag or digest.
+    pub async fn pull_manifest(&self, route: &Route, reference: &Reference) -> Result<ManifestAnswer, PullError> {
+        crate::pull::pull_manifest(&self.core, route, reference).await
+    }
+
+    /// Opens a blob for reading. `ranges` are those the answer will hold: `None` fills all of it.
+    pub async fn open_blob(&self, route: &Route, digest: &Digest, ranges: Option<&RangeHeader>) -> Result<OpenBlob, PullError> {
+        crate::pull::open_blob(&self.core, route, digest, ranges).await
+    }
+
+    /// Tells a blob's size without fetching it.
+    pub async fn stat_blob(&self, route: &Route, digest: &Digest) -> Result<BlobFacts, PullError> {
+        crate::pull::stat_blob(&self.core, route, digest).await
+    }
+
+    /// Lists tags.
+    pub async fn list_tags(&self, route: &Route, query: &TagsQuery) -> Result<TagsAnswer, PullError> {
+        crate::pull::list_tags(&self.core, route, query).await
+    }
+
+    /// The administrator's view of the repositories.
+    pub fn repositories(&self) -> RepositoryAdmin {
+        RepositoryAdmin::new(self.core.clone())
+    }
+
+    /// Told each time the repositories change: listeners may have come or gone.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.core.changes()
+    }
+
+    /// The extra listeners that repositories ask for.
+    pub fn listen_addresses(&self) -> Vec<std::net::SocketAddr> {
+        self.core.map().iter().flat_map(|repo| repo.spec().listen.clone()).collect()
+    }
+
+    /// What is counted.
+    pub fn metrics(&self) -> &Metrics {
+        &self.core.metrics
+    }
+
+    /// Takes over a changed configuration.
+    pub async fn reload(&self, repositories: Vec<RepositorySpec>, builtins: Builtins, cache_max_bytes: u64) -> Result<(), PullError> {
+        let _guard = self.core.admin_lock.lock().await;
+        self.core.replace_file(FileRepositories { specs: repositories, builtin: builtins }).await?;
+        self.core.cache.set_max_bytes(cache_max_bytes).await;
+        Ok(())
+    }
+
+    /// Whether requests should be sent here.
+    pub fn readiness(&self) -> Readiness {
+        if self.stopping.load(Ordering::Relaxed) {
+            return Readiness::NotReady("shutting down".into());
+        }
+        Readiness::Ready
+    }
+
+    /// Says from now on that requests should go elsewhere.
+    pub fn begin_shutdown(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// Stops fills, leaving each published or resumable, and writes what is only in memory.
+    pub async fn shutdown(&self, deadline: Duration) {
+        self.begin_shutdown();
+        self.core.fills.shutdown(deadline).await;
+        if let Err(error) = self.core.cache.flush_access_times().await {
+            tracing::warn!(%error, "access times could not be written; eviction will go by older ones");
+        }
+        self.core.metadata.close().await;
+    }
+
+    /// The background work: reconcile once, then flush access times.
+    async fn keep_house(self) {
+        if let Err(error) = self.core.cache.reconcile().await {
+            tracing::error!(%error, "database and disk could not be compared; the next start tries again");
+        }
+        self.core.cache.shrink().await;
+        let mut tick = tokio::time::interval(FLUSH_EVERY);
+        while !self.stopping.load(Ordering::Relaxed) {
+            tick.tick().await;
+            if let Err(error) = self.core.cache.flush_access_times().await {
+                tracing::warn!(%error, "access times could not be written");
+            }
+        }
+    }
+
+    /// Continues the whole fills that a former run left.
+    async fn resume_fills(self) {
+        let staged = match self.core.cache.staging().list() {
+            Ok(staged) => staged,
+            Err(error) => return tracing::error!(%error, "staging cannot be listed; fills of a former run wait for a pull"),
+        };
+        let map = self.core.map().clone();
+        let origins = staged.into_iter().filter(|s| s.note.whole).filter_map(|staged| {
+            let repo = map.get(&staged.note.repo_key)?.clone();
+            let name: RepositoryName = staged.note.name.parse().ok()?;
+            Some(Origin { repo, name, digest: staged.digest })
+        });
+        self.core.fills.resume(origins.collect()).await;
+    }
+}

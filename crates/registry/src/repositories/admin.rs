@@ -1,0 +1,203 @@
+//! Adding, changing and removing repositories at run time.
+//!
+//! Must not know HTTP. Invariant: the database is written first, then the snapshot swaps; both under one lock, so
+//! that two callers never interleave and a restart sees what the API acknowledged.
+
+use std::sync::Arc;
+
+use metadata::MetadataError;
+use oci::RepoKey;
+use serde_json::{Value, json};
+
+use super::builtin;
+use super::document::FieldProblem;
+use super::repository::{Repository, Source};
+use super::spec::RepositorySpec;
+use crate::core::Core;
+use crate::error::PullError;
+
+/// A repository as shown to an administrator: no secrets.
+#[derive(Clone, Debug)]
+pub struct RepositoryView {
+    /// Its key.
+    pub key: RepoKey,
+    /// Where its configuration stands.
+    pub source: Source,
+    /// Its document, with `key` and `source` added and credentials reduced to the user name.
+    pub document: Value,
+}
+
+/// Why a change was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum RepositoryError {
+    /// The document has problems; all are listed.
+    #[error("{} problem(s) in the repository document", .0.len())]
+    Invalid(Vec<FieldProblem>),
+    /// A repository with this key exists.
+    #[error("repository '{0}' exists already; use PUT to change it")]
+    Exists(RepoKey),
+    /// No repository has this key.
+    #[error("no repository '{0}'; use POST /api/repos to create it")]
+    NotFound(RepoKey),
+    /// The repository stands in the configuration file.
+    #[error("repository '{0}' stands in the configuration file; change it there and reload")]
+    FromFile(RepoKey),
+    /// The repository is built in.
+    #[error("repository '{0}' is built in and cannot be deleted; set builtin_upstreams: false to be without built-in ones")]
+    Builtin(RepoKey),
+    /// Our own database failed.
+    #[error("{0}")]
+    Storage(PullError),
+}
+
+impl From<MetadataError> for RepositoryError {
+    fn from(error: MetadataError) -> Self {
+        Self::Storage(PullError::storage(&error))
+    }
+}
+
+/// The administrator's handle on the repositories.
+#[derive(Clone, Debug)]
+pub struct RepositoryAdmin {
+    core: Arc<Core>,
+}
+
+impl RepositoryAdmin {
+    pub(crate) fn new(core: Arc<Core>) -> Self {
+        Self { core }
+    }
+
+    /// All repositories: written ones first, then built-in ones.
+    pub fn list(&self) -> Vec<RepositoryView> {
+        self.core.map().iter().map(|repo| view(repo)).collect()
+    }
+
+    /// The repository with `key`.
+    pub fn get(&self, key: &RepoKey) -> Option<RepositoryView> {
+        self.core.map().get(key.as_ref()).map(|repo| view(repo))
+    }
+
+    /// Adds the repository that `document` describes; its `key` field names it. A built-in one may be overridden.
+    pub async fn create(&self, document: &Value) -> Result<RepositoryView, RepositoryError> {
+        let key = key_of(document)?;
+        let spec = checked(key.clone(), document)?;
+        let _guard = self.core.admin_lock.lock().await;
+        match self.core.map().get(key.as_ref()).map(|r| r.source()) {
+            Some(Source::File | Source::Api) => return Err(RepositoryError::Exists(key)),
+            Some(Source::Builtin) | None => {}
+        }
+        self.refuse_conflicts(&spec)?;
+        match self.core.metadata.insert_repository(&key, &spec.document.to_string()).await {
+            Err(MetadataError::AlreadyExists { .. }) => return Err(RepositoryError::Exists(key)),
+            other => other?,
+        }
+        self.publish(&key).await
+    }
+
+    /// Replaces the repository with `key`. Its tags are forgotten when it now pulls from elsewhere.
+    pub async fn replace(&self, key: &RepoKey, document: &Value) -> Result<RepositoryView, RepositoryError> {
+        if let Some(named) = document.get("key").filter(|named| named.as_str() != Some(key.as_ref())) {
+            let message = format!("{named} is not the key in the address, '{key}'; a key cannot change");
+            return Err(RepositoryError::Invalid(vec![FieldProblem { path: "key".into(), message }]));
+        }
+        let spec = checked(key.clone(), document)?;
+        let _guard = self.core.admin_lock.lock().await;
+        let current = self.core.map().get(key.as_ref()).cloned().ok_or_else(|| RepositoryError::NotFound(key.clone()))?;
+        self.refuse_conflicts(&spec)?;
+        match current.source() {
+            Source::File => return Err(RepositoryError::FromFile(key.clone())),
+            Source::Builtin => self.core.metadata.insert_repository(key, &spec.document.to_string()).await?,
+            Source::Api => {
+                self.core.metadata.update_repository(key, &spec.document.to_string()).await?;
+            }
+        }
+        if !current.same_content_as(&spec) {
+            self.core.forget_content(key).await?;
+        }
+        self.publish(key).await
+    }
+
+    /// Removes the repository with `key`; what it cached stays until evicted, but is no longer served under it.
+    pub async fn delete(&self, key: &RepoKey) -> Result<(), RepositoryError> {
+        let _guard = self.core.admin_lock.lock().await;
+        match self.core.map().get(key.as_ref()).map(|r| r.source()) {
+            None => return Err(RepositoryError::NotFound(key.clone())),
+            Some(Source::File) => return Err(RepositoryError::FromFile(key.clone())),
+            Some(Source::Builtin) => return Err(RepositoryError::Builtin(key.clone())),
+            Some(Source::Api) => {}
+        }
+        self.core.metadata.delete_repository(key).await?;
+        self.core.forget_content(key).await?;
+        self.core.rebuild_map().await.map_err(RepositoryError::Storage)
+    }
+
+    async fn publish(&self, key: &RepoKey) -> Result<RepositoryView, RepositoryError> {
+        self.core.rebuild_map().await.map_err(RepositoryError::Storage)?;
+        self.get(key).ok_or_else(|| RepositoryError::NotFound(key.clone()))
+    }
+
+    /// Refuses host names and listeners that another repository has.
+    fn refuse_conflicts(&self, spec: &RepositorySpec) -> Result<(), RepositoryError> {
+        let map = self.core.map();
+        let mut problems = Vec::new();
+        for other in map.iter().filter(|other| other.spec().key != spec.key) {
+            for host in spec.hosts.iter().filter(|h| other.spec().hosts.contains(h)) {
+                let message = format!("'{host}' belongs to repository '{}'", other.key());
+                problems.push(FieldProblem { path: "hosts".into(), message });
+            }
+            for address in spec.listen.iter().filter(|a| other.spec().listen.iter().any(|b| a.port() == b.port())) {
+                let message = format!("port {} belongs to repository '{}'", address.port(), other.key());
+                problems.push(FieldProblem { path: "listen".into(), message });
+            }
+        }
+        if problems.is_empty() { Ok(()) } else { Err(RepositoryError::Invalid(problems)) }
+    }
+}
+
+/// The built-in repositories' specs.
+pub(crate) fn builtin_specs() -> impl Iterator<Item = (RepoKey, Value)> {
+    builtin::BUILTIN.iter().map(builtin::document)
+}
+
+fn key_of(document: &Value) -> Result<RepoKey, RepositoryError> {
+    let problem = |message: String| RepositoryError::Invalid(vec![FieldProblem { path: "key".into(), message }]);
+    match document.get("key") {
+        Some(Value::String(key)) => key.parse().map_err(|e: oci::InvalidRepoKey| problem(e.to_string())),
+        Some(_) => Err(problem("must be a string".into())),
+        None if document.is_object() => Err(problem("required: the first path segment of its images, like \"corp\"".into())),
+        None => Err(RepositoryError::Invalid(vec![FieldProblem { path: String::new(), message: "the body must be a JSON object".into() }])),
+    }
+}
+
+/// Checks the document and drops its `key`, which is stored beside it.
+fn checked(key: RepoKey, document: &Value) -> Result<RepositorySpec, RepositoryError> {
+    let mut document = document.clone();
+    if let Some(object) = document.as_object_mut() {
+        object.remove("key");
+    }
+    RepositorySpec::from_document(key, &document).map_err(RepositoryError::Invalid)
+}
+
+fn view(repo: &Repository) -> RepositoryView {
+    let spec = repo.spec();
+    let mut document = json!({
+        "key": spec.key,
+        "source": repo.source().as_str(),
+        "kind": "proxy",
+        "upstream": &**repo.upstream(),
+        "tag_ttl": humantime::format_duration(spec.tag_ttl).to_string(),
+        "stale_if_error": humantime::format_duration(spec.stale_if_error).to_string(),
+        "stale_if_denied": humantime::format_duration(spec.stale_if_denied).to_string(),
+        "internal": matches!(spec.reach, client::Reach::Internal),
+        "hosts": spec.hosts,
+        "listen": spec.listen.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "immutable_tags": spec.document.get("immutable_tags").cloned().unwrap_or_else(|| json!([])),
+        "fill_on_range": spec.fill_on_range.to_string(),
+        "token_hosts": spec.token_hosts,
+        "library_prefix": spec.library_prefix,
+    });
+    if let Some(username) = spec.document.pointer("/auth/username") {
+        document["auth"] = json!({ "username": username, "has_password": true });
+    }
+    RepositoryView { key: spec.key.clone(), source: repo.source(), document }
+}

@@ -1,0 +1,152 @@
+//! Which repository answers a request: by listener, host name, `ns`, path key or upstream host in the path.
+//!
+//! Must not know HTTP requests, only the four facts in [`RouteQuery`]. Invariant: routing never does I/O and is a
+//! pure function of one snapshot.
+//!
+//! Order: a listener or host name of one repository wins (with an `ns` that names another known upstream going
+//! there); then a path whose first segment is a key, unless `ns` names the upstream of another repository; then
+//! `ns`; then an upstream host as first segment.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use oci::{RegistryHost, RepoKey, RepositoryName};
+
+use super::repository::{Repository, Source};
+use crate::error::PullError;
+
+/// What a request says about where it wants to go.
+#[derive(Clone, Copy, Debug)]
+pub struct RouteQuery<'a> {
+    /// The `<name>` part of the path after `/v2/`.
+    pub path: &'a str,
+    /// The `ns` query parameter (distribution spec, "Registry Proxying").
+    pub ns: Option<&'a str>,
+    /// The request's host: `Host` header or `:authority`.
+    pub host: Option<&'a str>,
+    /// The port of the listener the request came in on.
+    pub local_port: Option<u16>,
+}
+
+/// Where a request goes.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// The repository that answers.
+    pub repo: Arc<Repository>,
+    /// The name at its upstream, `library/` included where the upstream wants it.
+    pub name: RepositoryName,
+    /// The `ns` that scoped the request, to be echoed as `OCI-Namespace`.
+    pub namespace: Option<String>,
+}
+
+/// All repositories, indexed for routing.
+#[derive(Debug, Default)]
+pub(crate) struct RepositoryMap {
+    by_key: HashMap<String, Arc<Repository>>,
+    by_upstream: HashMap<String, Arc<Repository>>,
+    by_host: HashMap<String, Arc<Repository>>,
+    by_port: HashMap<u16, Arc<Repository>>,
+    order: Vec<Arc<Repository>>,
+}
+
+impl RepositoryMap {
+    /// Indexes `repositories`. Of several with one upstream, those an operator wrote win over built-in ones.
+    pub(crate) fn new(mut repositories: Vec<Arc<Repository>>) -> Self {
+        repositories.sort_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| a.key().cmp(b.key())));
+        let mut map = Self::default();
+        for repo in repositories {
+            for host in repo.upstream_hosts() {
+                map.by_upstream.entry(host.clone()).or_insert_with(|| repo.clone());
+            }
+            for host in &repo.spec().hosts {
+                map.by_host.entry(host.as_ref().to_owned()).or_insert_with(|| repo.clone());
+            }
+            for address in &repo.spec().listen {
+                map.by_port.entry(address.port()).or_insert_with(|| repo.clone());
+            }
+            map.by_key.insert(repo.key().to_string(), repo.clone());
+            map.order.push(repo);
+        }
+        map
+    }
+
+    /// Every repository: written ones first, then built-in ones.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Repository>> {
+        self.order.iter()
+    }
+
+    /// The repository with `key`.
+    pub(crate) fn get(&self, key: &str) -> Option<&Arc<Repository>> {
+        self.by_key.get(key)
+    }
+
+    /// Finds the repository and the upstream name for a request.
+    pub(crate) fn route(&self, query: &RouteQuery<'_>) -> Result<Route, PullError> {
+        let by_ns = query.ns.and_then(|ns| self.by_upstream.get(ns));
+        if let Some(dedicated) = self.dedicated(query) {
+            let repo = by_ns.unwrap_or(dedicated);
+            return Self::to(repo, query.path, query.ns.filter(|ns| repo.is_upstream_host(ns)));
+        }
+        let (first, rest) = query.path.split_once('/').unwrap_or((query.path, ""));
+        if let Some(repo) = self.by_key.get(first) {
+            let other = by_ns.filter(|other| !Arc::ptr_eq(other, repo) && !query.ns.is_some_and(|ns| repo.is_upstream_host(ns)));
+            return match other {
+                Some(other) => Self::to(other, query.path, query.ns),
+                None if rest.is_empty() => Err(no_name(first)),
+                None => Self::to(repo, rest, query.ns.filter(|ns| repo.is_upstream_host(ns))),
+            };
+        }
+        if let Some(repo) = by_ns {
+            return Self::to(repo, query.path, query.ns);
+        }
+        match self.by_upstream.get(first) {
+            Some(_) if rest.is_empty() => Err(no_name(first)),
+            Some(repo) => Self::to(repo, rest, None),
+            None => Err(self.unknown(first, query)),
+        }
+    }
+
+    fn dedicated(&self, query: &RouteQuery<'_>) -> Option<&Arc<Repository>> {
+        if let Some(repo) = query.local_port.filter(|_| !self.by_port.is_empty()).and_then(|port| self.by_port.get(&port)) {
+            return Some(repo);
+        }
+        if self.by_host.is_empty() {
+            return None;
+        }
+        let host = query.host?.to_ascii_lowercase();
+        self.by_host.get(&host).or_else(|| self.by_host.get(host.rsplit_once(':')?.0))
+    }
+
+    fn to(repo: &Arc<Repository>, name: &str, ns: Option<&str>) -> Result<Route, PullError> {
+        let name: RepositoryName =
+            name.parse().map_err(|e: oci::InvalidRepositoryName| PullError::NameInvalid(e.to_string().into()))?;
+        Ok(Route { name: repo.canonical_name(name), repo: repo.clone(), namespace: ns.map(str::to_owned) })
+    }
+
+    fn unknown(&self, first: &str, query: &RouteQuery<'_>) -> PullError {
+        let grammatical = first.parse::<RepoKey>().is_ok()
+            || first.parse::<RegistryHost>().is_ok()
+            || query.path.parse::<RepositoryName>().is_ok();
+        if !grammatical {
+            return PullError::NameInvalid(format!("'{}' is not a repository name", query.path).into());
+        }
+        let keys = self.order.iter().map(|r| &**r.key()).collect::<Vec<_>>().join(", ");
+        let why = match query.ns {
+            Some(ns) => format!("no repository has the upstream '{ns}', and '{first}' is not a repository key"),
+            None => format!("no repository has the key or upstream '{first}'"),
+        };
+        PullError::NameUnknown(format!("{why}; address images as <key>/<name> with one of the keys {keys}").into())
+    }
+}
+
+fn rank(repo: &Repository) -> u8 {
+    match repo.source() {
+        Source::File => 0,
+        Source::Api => 1,
+        Source::Builtin => 2,
+    }
+}
+
+fn no_name(first: &str) -> PullError {
+    PullError::NameUnknown(format!("'{first}' is a repository; add the name of an image, as in {first}/<name>").into())
+}

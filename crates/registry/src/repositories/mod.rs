@@ -1,0 +1,22 @@
+//! Configured repositories: what one is, where they come from, and which one answers a request.
+//!
+//! A repository comes from one of three places: built in, the configuration file, or the API (kept in the metadata
+//! database). The API wins over built-in ones and never touches those of the file. Must not know HTTP statuses.
+//! Invariant: the map that requests see is always a whole, checked snapshot.
+
+mod admin;
+mod builtin;
+mod document;
+mod map;
+mod pattern;
+mod repository;
+pub(crate) use admin::builtin_specs;
+mod spec;
+
+pub use admin::{RepositoryAdmin, RepositoryError, RepositoryView};
+pub use document::{FIELDS, FieldDoc, FieldProblem};
+pub(crate) use map::RepositoryMap;
+pub use map::{Route, RouteQuery};
+pub use pattern::TagPattern;
+pub use repository::{Repository, Source, UpstreamDefaults};
+pub use spec::{FillOnRange, RepositorySpec, parse_duration};

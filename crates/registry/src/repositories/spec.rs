@@ -1,0 +1,104 @@
+//! A repository as resolved and checked: every field has its type and its default.
+//!
+//! Must not know JSON (that is `document`). Invariant: a `RepositorySpec` can always be served.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use client::{Credential, Reach};
+use oci::{RegistryHost, RepoKey};
+use serde_json::Value;
+use url::Url;
+
+use super::pattern::TagPattern;
+
+/// Reads a duration as people write it: `5m`, `0s`, `30d`, `1h 30m`.
+///
+/// # Errors
+/// Says what is wrong, with examples.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    if text.trim() == "0" {
+        return Ok(Duration::ZERO);
+    }
+    humantime::parse_duration(text.trim()).map_err(|e| format!("'{text}' is not a duration ({e}); write 30s, 5m, 12h or 30d"))
+}
+
+/// When a ranged request on a cold blob starts filling the whole of it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum FillOnRange {
+    /// Never: only the blocks asked for are fetched.
+    Never,
+    /// At once, behind the blocks asked for.
+    Background,
+    /// Once this fraction (0..=1) of the blob is wanted or present.
+    After(f64),
+}
+
+impl FillOnRange {
+    /// Reads `none`, `background` or `after:0.5`.
+    ///
+    /// # Errors
+    /// Says what is allowed.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "none" => Ok(Self::Never),
+            "background" => Ok(Self::Background),
+            other => other
+                .strip_prefix("after:")
+                .and_then(|f| f.parse::<f64>().ok())
+                .filter(|f| (0.0..=1.0).contains(f))
+                .map(Self::After)
+                .ok_or_else(|| format!("'{other}' is not a fill policy; write none, background or after:0.5")),
+        }
+    }
+}
+
+impl Default for FillOnRange {
+    fn default() -> Self {
+        Self::After(0.5)
+    }
+}
+
+impl fmt::Display for FillOnRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Never => f.write_str("none"),
+            Self::Background => f.write_str("background"),
+            Self::After(fraction) => write!(f, "after:{fraction}"),
+        }
+    }
+}
+
+/// One proxy repository, resolved and checked.
+#[derive(Clone, Debug)]
+pub struct RepositorySpec {
+    /// Its key: the first path segment that addresses it.
+    pub key: RepoKey,
+    /// Scheme, host, port and optional path prefix of the upstream.
+    pub upstream: Url,
+    /// What we authenticate with; none means anonymous.
+    pub credential: Option<Credential>,
+    /// How long a tag is trusted without asking.
+    pub tag_ttl: Duration,
+    /// How long past its confirmation a tag is served while upstream fails.
+    pub stale_if_error: Duration,
+    /// The same while upstream refuses us (401, 403) on the content itself.
+    pub stale_if_denied: Duration,
+    /// Whether private and loopback addresses may be reached.
+    pub reach: Reach,
+    /// Host names that address this repository alone.
+    pub hosts: Vec<RegistryHost>,
+    /// Listeners that address this repository alone.
+    pub listen: Vec<SocketAddr>,
+    /// Tags that are never revalidated.
+    pub immutable_tags: Vec<TagPattern>,
+    /// What a ranged request on a cold blob starts.
+    pub fill_on_range: FillOnRange,
+    /// Further hosts that may mint tokens for this upstream.
+    pub token_hosts: Vec<RegistryHost>,
+    /// Whether one-segment names get Docker Hub's `library/` in front.
+    pub library_prefix: bool,
+    /// The document as written, credentials included: what is stored.
+    pub document: Value,
+}

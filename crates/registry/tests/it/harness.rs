@@ -1,0 +1,177 @@
+//! A registry over a temporary folder and a scripted upstream.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use blob_store::{LocalStore, Staging};
+use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt};
+use metadata::Metadata;
+use oci::{ByteRange, Digest, RangeHeader, Reference, ResolvedRange};
+use serde_json::{Value, json};
+use testkit::upstream::FakeUpstream;
+use transship_registry::{
+    Builtins, Metrics, PullError, PullOutcome, Registry, RegistryConfig, RepositorySpec, Route, RouteQuery, Stores, Timeouts,
+    UpstreamDefaults,
+};
+
+pub(crate) const NAME: &str = "lab/team/app";
+
+/// One registry with the proxy repository `lab`.
+pub(crate) struct Lab {
+    pub(crate) registry: Registry,
+    pub(crate) upstream: FakeUpstream,
+    folder: tempfile::TempDir,
+    max_bytes: u64,
+    document: Value,
+}
+
+impl Lab {
+    pub(crate) async fn new() -> Self {
+        Self::with(json!({}), 10 << 30).await
+    }
+
+    /// `fields` are added to the repository's document.
+    pub(crate) async fn with(fields: Value, max_bytes: u64) -> Self {
+        let upstream = FakeUpstream::start();
+        let mut document = json!({ "kind": "proxy", "upstream": upstream.url(), "internal": true });
+        document.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        let folder = tempfile::tempdir().unwrap();
+        let registry = start(folder.path().to_owned(), max_bytes, &document).await;
+        Self { registry, upstream, folder, max_bytes, document }
+    }
+
+    /// Ends the registry as a graceful stop does and starts another over the same folder.
+    pub(crate) async fn restart(self) -> Self {
+        self.registry.shutdown(Duration::from_secs(5)).await;
+        let Self { registry, upstream, folder, max_bytes, document } = self;
+        drop(registry);
+        let registry = start(folder.path().to_owned(), max_bytes, &document).await;
+        Self { registry, upstream, folder, max_bytes, document }
+    }
+
+    pub(crate) fn route(&self) -> Route {
+        self.route_to(NAME)
+    }
+
+    pub(crate) fn route_to(&self, path: &str) -> Route {
+        self.registry.route(&RouteQuery { path, ns: None, host: None, local_port: None }).unwrap()
+    }
+
+    pub(crate) async fn manifest(&self, reference: &str) -> Result<(Bytes, PullOutcome), PullError> {
+        let reference: Reference = reference.parse().unwrap();
+        let answer = self.registry.pull_manifest(&self.route(), &reference).await?;
+        assert_eq!(Digest::sha256_of(&answer.bytes), answer.digest, "a manifest is served under its own digest");
+        Ok((answer.bytes, answer.outcome))
+    }
+
+    /// Pulls a whole blob.
+    pub(crate) async fn blob(&self, digest: &Digest) -> Result<(Bytes, PullOutcome), PullError> {
+        let open = self.registry.open_blob(&self.route(), digest, None).await?;
+        let bytes = collect(open.read(ByteRange { start: 0, end: open.size() })).await?;
+        Ok((bytes, open.outcome()))
+    }
+
+    /// Pulls ranges of a blob.
+    pub(crate) async fn ranges(&self, digest: &Digest, header: &str) -> Result<(Vec<Bytes>, PullOutcome), PullError> {
+        let header = RangeHeader::parse(header).unwrap().unwrap();
+        let open = self.registry.open_blob(&self.route(), digest, Some(&header)).await?;
+        let ranges = match header.resolve(open.size()) {
+            ResolvedRange::Full => vec![ByteRange { start: 0, end: open.size() }],
+            ResolvedRange::Single(range) => vec![range],
+            ResolvedRange::Multiple(ranges) => ranges,
+            ResolvedRange::Unsatisfiable => Vec::new(),
+        };
+        let mut parts = Vec::new();
+        for range in ranges {
+            parts.push(collect(open.read(range)).await?);
+        }
+        Ok((parts, open.outcome()))
+    }
+
+    /// Waits until the blob is in the store, and asserts that nothing is left in staging for it.
+    pub(crate) async fn wait_stored(&self, digest: &Digest) {
+        let path = self.stored_path(digest);
+        eventually("the blob is stored", || path.exists()).await;
+        eventually("staging is empty", || self.staged().is_empty()).await;
+    }
+
+    pub(crate) fn stored_path(&self, digest: &Digest) -> PathBuf {
+        let hex = digest.hex();
+        self.folder.path().join("blobs").join("sha256").join(&hex[..2]).join(hex)
+    }
+
+    /// Names of the files in staging.
+    pub(crate) fn staged(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.folder.path().join("staging")).unwrap();
+        entries.map(|e| e.unwrap().file_name().to_string_lossy().into_owned()).collect()
+    }
+
+    pub(crate) fn folder(&self) -> PathBuf {
+        self.folder.path().to_owned()
+    }
+
+    /// Bytes that blobs and growing objects take on disk.
+    pub(crate) fn disk_bytes(&self) -> u64 {
+        ["blobs", "staging"].iter().map(|folder| disk_bytes(&self.folder.path().join(folder))).sum()
+    }
+}
+
+fn disk_bytes(folder: &std::path::Path) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    // A file may be renamed between listing and looking: then it is counted where it went, or next time.
+    let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
+    entries
+        .flatten()
+        .map(|entry| match entry.metadata() {
+            Ok(facts) if facts.is_dir() => disk_bytes(&entry.path()),
+            Ok(facts) => facts.blocks() * 512,
+            Err(_) => 0,
+        })
+        .sum()
+}
+
+async fn start(folder: PathBuf, max_bytes: u64, document: &Value) -> Registry {
+    let lab = RepositorySpec::from_document("lab".parse().unwrap(), document).unwrap();
+    let timeouts = Timeouts { idle: Duration::from_secs(2), ..Timeouts::default() };
+    let config = RegistryConfig {
+        cache_max_bytes: max_bytes,
+        builtins: Builtins::Included,
+        repositories: vec![lab],
+        upstream: UpstreamDefaults { timeouts, max_attempts: 3 },
+    };
+    let stores = Stores {
+        blobs: Arc::new(LocalStore::open(&folder).unwrap()),
+        staging: Staging::open(&folder.join("staging")).unwrap(),
+        metadata: Metadata::open(&folder.join("transship.db")).await.unwrap(),
+    };
+    let metrics = Metrics::register(&mut prometheus_client::registry::Registry::default());
+    Registry::start(config, stores, metrics).await.unwrap()
+}
+
+pub(crate) async fn collect(stream: transship_registry::BlobStream) -> Result<Bytes, PullError> {
+    let pieces: Vec<Bytes> = stream.try_collect().await?;
+    Ok(pieces.concat().into())
+}
+
+/// Reads until the stream fails; how many bytes came before that. Panics when it ends cleanly.
+pub(crate) async fn collect_until_cut(mut stream: transship_registry::BlobStream) -> u64 {
+    let mut got = 0;
+    while let Some(piece) = stream.next().await {
+        match piece {
+            Ok(bytes) => got += bytes.len() as u64,
+            Err(_) => return got,
+        }
+    }
+    panic!("the stream ended cleanly after {got} bytes");
+}
+
+/// Waits for something that another task brings about.
+pub(crate) async fn eventually(what: &str, done: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !done() {
+        assert!(Instant::now() < deadline, "not within 30 s: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}

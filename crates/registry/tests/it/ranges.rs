@@ -1,0 +1,148 @@
+//! Ranges on cold, warming and warm blobs.
+
+use bytes::Bytes;
+use oci::ByteRange;
+use serde_json::json;
+use testkit::image::blob;
+use testkit::upstream::{Fault, Gate, Target};
+use transship_registry::PullOutcome;
+
+use crate::harness::{Lab, collect};
+
+const MIB: usize = 1 << 20;
+const SIZE: usize = 40 * MIB;
+
+const CASES: &[(&str, &[(usize, usize)])] = &[
+    ("bytes=500-1499", &[(500, 1500)]),
+    ("bytes=-51", &[(SIZE - 51, SIZE)]),
+    ("bytes=41942000-", &[(41_942_000, SIZE)]),
+    ("bytes=41942000-99999999", &[(41_942_000, SIZE)]),
+    ("bytes=0-0", &[(0, 1)]),
+    ("bytes=0-9,100000-100009,-5", &[(0, 10), (100_000, 100_010), (SIZE - 5, SIZE)]),
+];
+
+fn expected(bytes: &Bytes, ranges: &[(usize, usize)]) -> Vec<Bytes> {
+    ranges.iter().map(|(start, end)| bytes.slice(start..end)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_range_on_a_cold_blob_fetches_only_its_blocks() {
+    for (header, ranges) in CASES {
+        let lab = Lab::new().await;
+        let bytes = blob(21, SIZE);
+        let digest = lab.upstream.add_blob("team/app", bytes.clone());
+        let (parts, outcome) = lab.ranges(&digest, header).await.unwrap();
+        assert!(parts == expected(&bytes, ranges), "{header}");
+        assert_eq!(outcome, PullOutcome::Miss, "{header}");
+        let sent = lab.upstream.bytes_sent_for(&digest);
+        assert!(sent < MIB as u64, "{header}: upstream sent {sent}");
+        assert!(lab.upstream.requests().iter().all(|r| !r.header("range").is_some_and(|v| v.contains(','))), "only single ranges go upstream");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_ranges_are_right_on_a_warm_blob() {
+    let lab = Lab::new().await;
+    let bytes = blob(22, SIZE);
+    let digest = lab.upstream.add_blob("team/app", bytes.clone());
+    lab.blob(&digest).await.unwrap();
+    lab.wait_stored(&digest).await;
+    for (header, ranges) in CASES {
+        let (parts, outcome) = lab.ranges(&digest, header).await.unwrap();
+        assert!(parts == expected(&bytes, ranges), "{header}");
+        assert_eq!(outcome, PullOutcome::Hit);
+    }
+    assert_eq!(lab.upstream.gets_for(&digest), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_range_far_ahead_jumps_the_queue_of_a_stalled_fill() {
+    let lab = Lab::new().await;
+    let bytes = blob(23, SIZE);
+    let digest = lab.upstream.add_blob("team/app", bytes.clone());
+    let gate = Gate::new();
+    lab.upstream.fault(Target::blob(&digest).get().first(1), Fault::StallAfter(MIB as u64, gate.clone()));
+    let open = lab.registry.open_blob(&lab.route(), &digest, None).await.unwrap();
+    let (parts, _) = lab.ranges(&digest, "bytes=-1000").await.unwrap();
+    assert!(parts == expected(&bytes, &[(SIZE - 1000, SIZE)]));
+    gate.release();
+    assert!(collect(open.read(ByteRange { start: 0, end: SIZE as u64 })).await.unwrap() == bytes);
+    let sent = lab.upstream.bytes_sent_for(&digest);
+    assert!(sent as f64 <= SIZE as f64 * 1.05, "upstream sent {sent}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_range_that_is_here_already_is_a_hit() {
+    let lab = Lab::new().await;
+    let bytes = blob(24, SIZE);
+    let digest = lab.upstream.add_blob("team/app", bytes.clone());
+    lab.ranges(&digest, "bytes=-51").await.unwrap();
+    let sent = lab.upstream.bytes_sent_for(&digest);
+    let (parts, outcome) = lab.ranges(&digest, "bytes=-51").await.unwrap();
+    assert_eq!((parts, outcome), (expected(&bytes, &[(SIZE - 51, SIZE)]), PullOutcome::Hit));
+    assert_eq!(lab.upstream.bytes_sent_for(&digest), sent);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_whole_pull_after_ranges_fetches_only_the_gaps() {
+    let lab = Lab::new().await;
+    let bytes = blob(25, SIZE);
+    let digest = lab.upstream.add_blob("team/app", bytes.clone());
+    lab.ranges(&digest, "bytes=-1000000").await.unwrap();
+    lab.ranges(&digest, "bytes=20000000-21000000").await.unwrap();
+    assert!(lab.blob(&digest).await.unwrap().0 == bytes);
+    lab.wait_stored(&digest).await;
+    let sent = lab.upstream.bytes_sent_for(&digest);
+    assert_eq!(sent, SIZE as u64, "every byte once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_parallel_parts_of_a_cold_blob_cost_upstream_each_byte_once() {
+    let lab = Lab::new().await;
+    let bytes = blob(26, SIZE);
+    let digest = lab.upstream.add_blob("team/app", bytes.clone());
+    let part = SIZE / 100;
+    let mut pulls = tokio::task::JoinSet::new();
+    for index in 0..100 {
+        let (registry, route) = (lab.registry.clone(), lab.route());
+        pulls.spawn(async move {
+            let range = ByteRange { start: (index * part) as u64, end: ((index + 1) * part) as u64 };
+            let header = oci::RangeHeader::parse(&format!("bytes={}-{}", range.start, range.end - 1)).unwrap().unwrap();
+            let open = registry.open_blob(&route, &digest, Some(&header)).await.unwrap();
+            (index, collect(open.read(range)).await.unwrap())
+        });
+    }
+    while let Some(done) = pulls.join_next().await {
+        let (index, got) = done.unwrap();
+        assert!(got == bytes.slice(index * part..(index + 1) * part), "part {index}");
+    }
+    let (sent, gets) = (lab.upstream.bytes_sent_for(&digest), lab.upstream.gets_for(&digest));
+    assert!(sent as f64 <= SIZE as f64 * 1.05, "upstream sent {sent} in {gets} requests");
+    assert!(gets <= 8, "{gets} requests for one blob");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fill_on_range_none_never_fills_and_background_does() {
+    let lab = Lab::with(json!({ "fill_on_range": "none" }), 1 << 30).await;
+    let digest = lab.upstream.add_blob("team/app", blob(27, SIZE));
+    lab.ranges(&digest, "bytes=1000-").await.unwrap();
+    assert!(!lab.stored_path(&digest).exists());
+
+    let lab = Lab::with(json!({ "fill_on_range": "background" }), 1 << 30).await;
+    let digest = lab.upstream.add_blob("team/app", blob(27, SIZE));
+    lab.ranges(&digest, "bytes=-51").await.unwrap();
+    lab.wait_stored(&digest).await;
+    assert!(lab.upstream.bytes_sent_for(&digest) as f64 <= SIZE as f64 * 1.05);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upstream_that_ignores_ranges_is_read_once_and_kept() {
+    let lab = Lab::new().await;
+    let bytes = blob(28, 4 * MIB);
+    let digest = lab.upstream.add_blob("team/app", bytes.clone());
+    lab.upstream.fault(Target::blob(&digest).get(), Fault::IgnoreRange);
+    let (parts, _) = lab.ranges(&digest, "bytes=-51").await.unwrap();
+    assert!(parts == expected(&bytes, &[(4 * MIB - 51, 4 * MIB)]));
+    lab.wait_stored(&digest).await;
+    assert_eq!(lab.upstream.gets_for(&digest), 1);
+}
