@@ -37,6 +37,8 @@ fn make(scratch: &Path) {
     let (root, layout, bundle) = (scratch.join("root"), scratch.join("layout"), scratch.join("bundle"));
     let mut debootstrap = program::command("debootstrap", scratch);
     debootstrap.args(["--variant=minbase", &release()]).arg(&root).arg(mirror(scratch));
+    // The one place of the test kit that leaves the machine, so the one that may need its proxy.
+    debootstrap.envs(std::env::vars_os().filter(|(name, _)| name == "http_proxy" || name == "https_proxy"));
     Finished::of(&mut debootstrap).expect_success();
     // Downloaded packages are of no use inside the image.
     let archives = root.join("var/cache/apt/archives");
