@@ -1,5 +1,5 @@
 //! What must hold for every input of every fuzz target. The targets call these functions with what the fuzzer makes
-//! up; `crates/oci/tests/fuzz_seeds.rs` calls them with the committed seeds, on any compiler.
+//! up; `tests/fuzz_seeds.rs` of `oci` calls them with the committed seeds, on any compiler.
 //!
 //! Must not know the fuzzer. Invariant: no function here depends on anything but its input.
 
