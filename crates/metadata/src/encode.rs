@@ -40,7 +40,7 @@ mod tests {
         assert_eq!(millis(UNIX_EPOCH), 0);
         assert_eq!(millis(UNIX_EPOCH + Duration::from_micros(1_999)), 1);
         assert_eq!(millis(UNIX_EPOCH - Duration::from_micros(1)), -1);
-        assert_eq!(millis(UNIX_EPOCH - Duration::from_micros(2_000)), -2);
+        assert_eq!(millis(UNIX_EPOCH - Duration::from_millis(2)), -2);
     }
 
     #[test]

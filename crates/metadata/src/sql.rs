@@ -82,3 +82,47 @@ statements! {
     OLDEST_BLOBS = "SELECT digest, size_bytes, last_used FROM blobs ORDER BY last_used, digest LIMIT $1";
     TOUCH_BLOB = "UPDATE blobs SET last_used = $2 WHERE digest = $1";
 }
+
+#[cfg(test)]
+mod tests {
+    use sqlx::{AssertSqlSafe, Executor as _, Row as _, SqlSafeStr as _};
+
+    use super::{ALL, FIND_BLOB, FIND_DESCRIPTOR, FIND_MANIFEST, FIND_TAG, IS_LINKED, LIST_BLOBS, TAG_HISTORY};
+    use crate::metadata::Metadata;
+
+    async fn opened() -> (tempfile::TempDir, Metadata) {
+        let directory = tempfile::tempdir().unwrap();
+        let metadata = Metadata::open(&directory.path().join("test.db")).await.unwrap();
+        (directory, metadata)
+    }
+
+    #[tokio::test]
+    async fn every_statement_prepares_against_the_schema() {
+        let (_directory, metadata) = opened().await;
+        for (name, text) in ALL {
+            let prepared = metadata.writer().prepare((*text).into_sql_str()).await;
+            assert!(prepared.is_ok(), "{name}: {:?}", prepared.err());
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_pull_asks_is_found_by_index() {
+        let (_directory, metadata) = opened().await;
+        for text in [FIND_TAG, IS_LINKED, FIND_MANIFEST, FIND_DESCRIPTOR, FIND_BLOB, LIST_BLOBS, TAG_HISTORY] {
+            let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {text}"));
+            let plan = sqlx::query(explain).fetch_all(metadata.readers()).await.unwrap();
+            let plan: Vec<String> = plan.iter().map(|step| step.get("detail")).collect();
+            let by_index = |step: &String| step.contains("USING") && (step.contains("INDEX") || step.contains("KEY"));
+            assert!(plan.iter().all(by_index), "{text}: {plan:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn readers_cannot_write() {
+        let (_directory, metadata) = opened().await;
+        let refused = sqlx::query("INSERT INTO blobs (digest, size_bytes, last_used) VALUES ('d', 1, 1)");
+        let error = refused.execute(metadata.readers()).await.unwrap_err();
+        assert!(error.to_string().contains("readonly"), "{error}");
+        assert_eq!(metadata.list_blobs().await.unwrap(), []);
+    }
+}

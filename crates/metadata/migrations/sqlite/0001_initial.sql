@@ -6,7 +6,7 @@ CREATE TABLE repositories (
     document   TEXT   NOT NULL,
     created_at BIGINT NOT NULL,
     updated_at BIGINT NOT NULL
-);
+) WITHOUT ROWID;
 
 -- digest and media_type are NULL once upstream said that the tag is gone.
 CREATE TABLE tags (
@@ -20,7 +20,7 @@ CREATE TABLE tags (
     session    BIGINT NOT NULL,
     sequence   BIGINT NOT NULL,
     PRIMARY KEY (repo, name, tag)
-);
+) WITHOUT ROWID;
 
 CREATE TABLE tag_events (
     id          INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -39,13 +39,13 @@ CREATE TABLE links (
     name   TEXT NOT NULL,
     digest TEXT NOT NULL,
     PRIMARY KEY (repo, name, digest)
-);
+) WITHOUT ROWID;
 
 CREATE TABLE manifests (
     digest     TEXT   NOT NULL PRIMARY KEY,
     media_type TEXT   NOT NULL,
     size       BIGINT NOT NULL
-);
+) WITHOUT ROWID;
 
 CREATE TABLE descriptors (
     manifest   TEXT   NOT NULL REFERENCES manifests (digest) ON DELETE CASCADE,
@@ -53,7 +53,7 @@ CREATE TABLE descriptors (
     media_type TEXT   NOT NULL,
     size       BIGINT NOT NULL,
     PRIMARY KEY (manifest, digest)
-);
+) WITHOUT ROWID;
 
 CREATE INDEX descriptors_by_digest ON descriptors (digest);
 
@@ -61,6 +61,6 @@ CREATE TABLE blobs (
     digest     TEXT   NOT NULL PRIMARY KEY,
     size_bytes BIGINT NOT NULL,
     last_used  BIGINT NOT NULL
-);
+) WITHOUT ROWID;
 
 CREATE INDEX blobs_by_last_used ON blobs (last_used, digest);

@@ -1,0 +1,14 @@
+//! The rows as their users see them, on real files.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a failed step fails the test; the lint's own exception stops at test functions"
+)]
+
+mod concurrency;
+mod content;
+mod damage;
+mod fixture;
+mod opening;
+mod repositories;
+mod tags;
