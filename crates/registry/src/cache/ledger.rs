@@ -20,6 +20,11 @@ pub(super) const fn disk_bytes(size: u64) -> u64 {
     size.div_ceil(BLOCK_BYTES) * BLOCK_BYTES
 }
 
+/// What of a budget blobs may take: the rest is for the database, the maps of growing objects and folders.
+const fn for_blobs(max: u64) -> u64 {
+    max - max / 200
+}
+
 /// What stands in the way of evicting a blob.
 enum Use {
     Readers(usize),
@@ -50,7 +55,7 @@ impl Ledger {
     pub(super) fn new(max: u64, metrics: Metrics) -> Self {
         metrics.cache_max_bytes.set(max.cast_signed());
         Self {
-            max: AtomicU64::new(max),
+            max: AtomicU64::new(for_blobs(max)),
             used: AtomicU64::new(0),
             readers: AtomicUsize::new(0),
             uses: Mutex::default(),
@@ -60,7 +65,7 @@ impl Ledger {
     }
 
     pub(super) fn set_max(&self, max: u64) {
-        self.max.store(max, Ordering::Relaxed);
+        self.max.store(for_blobs(max), Ordering::Relaxed);
         self.metrics.cache_max_bytes.set(max.cast_signed());
     }
 

@@ -29,7 +29,7 @@ const LINGER: Duration = Duration::from_secs(10);
 enum End {
     Complete,
     Failed(PullError),
-    NoRoom,
+    NoRoom(Option<u64>),
     Idle,
     Stopped,
 }
@@ -62,6 +62,12 @@ impl Drop for Registered {
 /// Runs one fill from start to end.
 pub(super) async fn drive(shared: Arc<Shared>, growing: Arc<Growing>) {
     let registered = Registered { shared: shared.clone(), growing: growing.clone() };
+    // A request that looked into the store just before another fill published can come here just after.
+    if let Ok(Some(_)) = shared.cache.open_blob(&growing.origin.digest).await {
+        registered.leave();
+        growing.finish(Phase::Stored);
+        return;
+    }
     let context = match open(&shared, &growing).await {
         Ok(context) => Arc::new(context),
         Err(error) => {
@@ -223,7 +229,7 @@ impl Driver {
                 self.ranges_ignored = true;
                 None
             }
-            FlowEnd::NoRoom => Some(End::NoRoom),
+            FlowEnd::NoRoom(size) => Some(End::NoRoom(size)),
             FlowEnd::Failed(error) if main_runs => {
                 // The main flow brings these bytes too, only later.
                 tracing::info!(%error, "a ranged request beside a fill failed; the fill goes on");
@@ -271,7 +277,7 @@ async fn close(registered: &Registered, context: Arc<FlowContext>, end: End) {
             leave_resumable(registered, context, error).await;
         }
         End::Idle | End::Stopped => leave_resumable(registered, context, PullError::ShuttingDown).await,
-        End::NoRoom => without_room(registered, context).await,
+        End::NoRoom(size) => without_room(registered, context, size).await,
     }
 }
 
@@ -318,18 +324,18 @@ async fn corrupt(registered: &Registered, context: &Arc<FlowContext>, actual: Di
     context.growing.finish(Phase::Failed(PullError::Corrupt { expected: origin.digest, actual, said }));
 }
 
-async fn without_room(registered: &Registered, context: Arc<FlowContext>) {
+async fn without_room(registered: &Registered, context: Arc<FlowContext>, size: Option<u64>) {
     let digest = context.growing.origin.digest;
     context.shared.metrics.no_room.inc();
-    tracing::warn!(%digest, size = context.growing.state().size, "no room in the cache: streaming past it");
-    let phase = match hashed(&context).await {
-        Ok(unfinished) => Phase::NoRoom(Arc::new(unfinished)),
-        Err(error) => Phase::Failed(error),
-    };
+    tracing::warn!(%digest, size, "no room in the cache: streaming past it");
+    let hashed = hashed(&context).await;
     discard(&context).await;
     drop(take_room(&context).await);
     registered.leave();
-    context.growing.finish(phase);
+    match hashed {
+        Ok(unfinished) => context.growing.finish_without_room(size, unfinished),
+        Err(error) => context.growing.finish(Phase::Failed(error)),
+    }
 }
 
 /// Keeps what is there for the next pull or the next process.

@@ -78,8 +78,8 @@ pub(super) enum FlowEnd {
     IgnoredRange,
     /// It broke off for good.
     Failed(PullError),
-    /// Budget or disk have no room.
-    NoRoom,
+    /// Budget or disk have no room for a blob of this size, if upstream told it.
+    NoRoom(Option<u64>),
 }
 
 /// Runs one flow to its end.
@@ -91,23 +91,23 @@ pub(super) async fn run(context: Arc<FlowContext>, position: Arc<FlowPosition>) 
         Ok(opening) => opening,
         Err(error) => return FlowEnd::Failed(error),
     };
+    let total = opening.total.or(known);
+    let reserve = match view.kind {
+        FlowKind::Main => total.unwrap_or(0),
+        FlowKind::Lane => 0,
+    };
+    if !grow(&context, reserve).await {
+        return FlowEnd::NoRoom(total);
+    }
     if let Some(total) = opening.total.filter(|total| !context.growing.learn_size(*total)) {
         let known = known.unwrap_or_default();
         return FlowEnd::Failed(context.growing.origin.protocol(format!("says the blob has {total} bytes, not {known}")));
     }
-    let size = context.growing.state().size;
     let ignored = opening.offset < view.at;
     if ignored || view.end.is_none() {
-        source.take_all(size);
+        source.take_all(total);
         position.at.store(source.at(), Ordering::Relaxed);
-        position.end.store(size.unwrap_or(u64::MAX), Ordering::Relaxed);
-    }
-    let reserve = match view.kind {
-        FlowKind::Main => size.unwrap_or(0),
-        FlowKind::Lane => 0,
-    };
-    if !grow(&context, reserve).await {
-        return FlowEnd::NoRoom;
+        position.end.store(total.unwrap_or(u64::MAX), Ordering::Relaxed);
     }
     let end = pump(&context, &position, &mut source).await;
     match end {
@@ -143,7 +143,7 @@ async fn pump(context: &Arc<FlowContext>, position: &FlowPosition, source: &mut 
         let range = ByteRange { start: at - len, end: at };
         let needed = context.growing.state().present.total() + len;
         if !grow(context, needed).await {
-            return FlowEnd::NoRoom;
+            return FlowEnd::NoRoom(context.growing.state().size);
         }
         let context_of_write = context.clone();
         writing = Some(tokio::task::spawn_blocking(move || context_of_write.write(range, &batch)));
@@ -177,7 +177,7 @@ fn gather(source: &mut Source, first: Bytes) -> (Vec<Bytes>, u64) {
 async fn written(writing: Option<JoinHandle<io::Result<()>>>) -> Option<FlowEnd> {
     match writing?.await {
         Ok(Ok(())) => None,
-        Ok(Err(error)) if is_no_space(&error) => Some(FlowEnd::NoRoom),
+        Ok(Err(error)) if is_no_space(&error) => Some(FlowEnd::NoRoom(None)),
         Ok(Err(error)) => Some(FlowEnd::Failed(PullError::storage(&error))),
         Err(panicked) => Some(FlowEnd::Failed(PullError::storage(&panicked))),
     }

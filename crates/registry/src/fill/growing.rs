@@ -28,8 +28,25 @@ pub(super) enum Phase {
     Verified,
     /// It broke off.
     Failed(PullError),
+    /// Another fill published the blob before this one began: it is in the store.
+    Stored,
     /// There is no room: readers take what is there and fetch the rest for themselves.
     NoRoom(Arc<Unfinished>),
+}
+
+/// Why there is nothing to read from a growing object.
+#[derive(Debug)]
+pub(crate) enum NotGrowing {
+    /// It broke off.
+    Failed(PullError),
+    /// The blob is in the store by now.
+    Stored,
+}
+
+impl From<PullError> for NotGrowing {
+    fn from(error: PullError) -> Self {
+        Self::Failed(error)
+    }
 }
 
 /// What was hashed when room ran out.
@@ -38,6 +55,18 @@ pub(super) struct Unfinished {
     pub(super) hashed: u64,
     /// The hash over them.
     pub(super) digester: Digester,
+}
+
+impl Phase {
+    /// How the fill ended, if it has.
+    fn ended(&self) -> Option<Result<(), NotGrowing>> {
+        match self {
+            Self::Filling => None,
+            Self::Verified | Self::NoRoom(_) => Some(Ok(())),
+            Self::Stored => Some(Err(NotGrowing::Stored)),
+            Self::Failed(error) => Some(Err(NotGrowing::Failed(error.clone()))),
+        }
+    }
 }
 
 /// What readers and driver share.
@@ -124,6 +153,15 @@ impl Growing {
         agreed
     }
 
+    /// Ends the fill for lack of room, telling the size in the same moment: nobody takes it for a cached one.
+    pub(super) fn finish_without_room(&self, size: Option<u64>, unfinished: Unfinished) {
+        let mut state = self.state();
+        state.size = state.size.or(size);
+        state.phase = Phase::NoRoom(Arc::new(unfinished));
+        drop(state);
+        self.changed.notify_waiters();
+    }
+
     /// Ends the fill.
     pub(super) fn finish(&self, phase: Phase) {
         self.state().phase = phase;
@@ -178,38 +216,31 @@ pub(crate) struct Attached {
 
 impl Attached {
     /// Waits until the size is known or the fill has failed.
-    pub(crate) async fn size(&self, within: Duration) -> Result<u64, PullError> {
-        let found = self.growing.wait_for(|state| match (&state.phase, state.size) {
-            (Phase::Failed(error), _) => Some(Err(error.clone())),
-            (_, Some(size)) => Some(Ok(size)),
-            (Phase::Filling | Phase::Verified | Phase::NoRoom(_), None) => None,
+    pub(crate) async fn size(&self, within: Duration) -> Result<u64, NotGrowing> {
+        let found = self.growing.wait_for(|state| match state.phase.ended() {
+            Some(Err(ended)) => Some(Err(ended)),
+            Some(Ok(())) | None => state.size.map(Ok),
         });
         self.or_timeout(within, found).await?
     }
 
     /// Waits until the first byte of `range` can be read, so that an upstream's refusal becomes an answer.
-    pub(crate) async fn first_byte(&self, range: ByteRange, within: Duration) -> Result<(), PullError> {
-        let found = self.growing.wait_for(|state| match &state.phase {
-            Phase::Failed(error) => Some(Err(error.clone())),
-            Phase::Verified | Phase::NoRoom(_) => Some(Ok(())),
-            Phase::Filling => (state.present.contiguous_from(range.start) > range.start).then_some(Ok(())),
+    pub(crate) async fn first_byte(&self, range: ByteRange, within: Duration) -> Result<(), NotGrowing> {
+        let found = self.growing.wait_for(|state| match state.phase.ended() {
+            Some(ended) => Some(ended),
+            None => (state.present.contiguous_from(range.start) > range.start).then_some(Ok(())),
         });
         self.or_timeout(within, found).await?
     }
 
     /// Waits until all is verified, failed, or `within` has passed. A failure becomes an answer instead of a cut.
-    pub(crate) async fn settled(&self, within: Duration) -> Result<(), PullError> {
+    pub(crate) async fn settled(&self, within: Duration) -> Result<(), NotGrowing> {
         tokio::time::timeout(within, self.ended()).await.unwrap_or(Ok(()))
     }
 
     /// Waits until the fill is over.
-    pub(crate) async fn ended(&self) -> Result<(), PullError> {
-        let found = self.growing.wait_for(|state| match &state.phase {
-            Phase::Failed(error) => Some(Err(error.clone())),
-            Phase::Verified | Phase::NoRoom(_) => Some(Ok(())),
-            Phase::Filling => None,
-        });
-        found.await
+    pub(crate) async fn ended(&self) -> Result<(), NotGrowing> {
+        self.growing.wait_for(|state| state.phase.ended()).await
     }
 
     /// Whether every byte of `ranges` is here already.

@@ -33,8 +33,8 @@ use crate::cache::Cache;
 use crate::error::{PullError, Subject, UpstreamSaid};
 use crate::metrics::Metrics;
 use crate::repositories::Repository;
-pub(crate) use growing::Attached;
 use growing::Growing;
+pub(crate) use growing::{Attached, NotGrowing};
 pub use stream::BlobStream;
 pub(crate) use stream::{Account, BlobSource};
 

@@ -114,13 +114,13 @@ impl Reader {
 fn step(state: &State, at: u64, end: u64, whole: bool) -> Option<Step> {
     let limit = match &state.phase {
         Phase::Verified => end,
-        Phase::Filling | Phase::Failed(_) | Phase::NoRoom(_) if whole => end.saturating_sub(HOLD_BACK_BYTES),
-        Phase::Filling | Phase::Failed(_) | Phase::NoRoom(_) => end,
+        Phase::Filling | Phase::Failed(_) | Phase::NoRoom(_) | Phase::Stored if whole => end.saturating_sub(HOLD_BACK_BYTES),
+        Phase::Filling | Phase::Failed(_) | Phase::NoRoom(_) | Phase::Stored => end,
     };
     let have = state.present.contiguous_from(at).min(limit);
     match &state.phase {
         Phase::NoRoom(unfinished) => Some(Step::Alone(unfinished.clone())),
         Phase::Failed(error) if have <= at => Some(Step::Fail(error.clone())),
-        Phase::Filling | Phase::Verified | Phase::Failed(_) => (have > at).then_some(Step::Read(have)),
+        Phase::Filling | Phase::Verified | Phase::Stored | Phase::Failed(_) => (have > at).then_some(Step::Read(have)),
     }
 }

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::{Demand, Fills, Joined, Origin};
+use super::{Demand, Fills, Joined, NotGrowing, Origin};
 
 /// Rounds over what failed, with growing pauses between them.
 const ROUNDS: u32 = 8;
@@ -39,8 +39,8 @@ impl Fills {
     async fn resume_one(&self, origin: &Origin) -> bool {
         let Joined::Attached(attached) = self.join(origin, Demand::Whole) else { return true };
         match attached.ended().await {
-            Ok(()) => true,
-            Err(error) => {
+            Ok(()) | Err(NotGrowing::Stored) => true,
+            Err(NotGrowing::Failed(error)) => {
                 tracing::info!(digest = %origin.digest, repo_key = %origin.repo.key(), %error, "cannot finish a fill of a former run yet");
                 false
             }

@@ -12,7 +12,7 @@ use oci::{ByteRange, Digest, RangeHeader, Reference, ResolvedRange};
 use super::manifest::{is_linked, link, within_first_header};
 use crate::core::{Core, FIRST_HEADER};
 use crate::error::{PullError, Subject};
-use crate::fill::{Account, BlobSource, BlobStream, Demand, Joined, Origin};
+use crate::fill::{Account, BlobSource, BlobStream, Demand, Joined, NotGrowing, Origin};
 use crate::metrics::PullKind;
 use crate::outcome::PullOutcome;
 use crate::repositories::Route;
@@ -62,13 +62,24 @@ impl OpenBlob {
 
 /// Opens a blob, or the ranges of it that are asked for.
 pub(crate) async fn open(core: &Arc<Core>, route: &Route, digest: &Digest, ranges: Option<&RangeHeader>) -> Result<OpenBlob, PullError> {
-    let (size, outcome, source) = match stored(core, route, digest).await? {
-        Some((lease, outcome)) => (lease.handle().size(), outcome, BlobSource::Stored(Arc::new(lease))),
-        None => not_stored(core, route, digest, ranges).await?,
-    };
+    let (size, outcome, source) = find(core, route, digest, ranges).await?;
     core.metrics.pulled(route.repo.key(), PullKind::Blob, outcome);
     let repo_key = route.repo.key().clone();
     Ok(OpenBlob { core: core.clone(), digest: *digest, size, outcome, source, repo_key })
+}
+
+/// From the store, or from a fill. A fill that finds the blob stored meanwhile sends us back to the store.
+async fn find(core: &Arc<Core>, route: &Route, digest: &Digest, ranges: Option<&RangeHeader>) -> Result<Opened, PullError> {
+    loop {
+        if let Some((lease, outcome)) = stored(core, route, digest).await? {
+            return Ok((lease.handle().size(), outcome, BlobSource::Stored(Arc::new(lease))));
+        }
+        match not_stored(core, route, digest, ranges).await {
+            Ok(opened) => return Ok(opened),
+            Err(NotGrowing::Stored) => {}
+            Err(NotGrowing::Failed(error)) => return Err(note_absent(core, route, digest, error)),
+        }
+    }
 }
 
 /// Tells a blob's size without fetching it.
@@ -122,7 +133,7 @@ fn note_absent(core: &Core, route: &Route, digest: &Digest, error: PullError) ->
 type Opened = (u64, PullOutcome, BlobSource);
 
 /// Joins or starts a fill.
-async fn not_stored(core: &Arc<Core>, route: &Route, digest: &Digest, ranges: Option<&RangeHeader>) -> Result<Opened, PullError> {
+async fn not_stored(core: &Arc<Core>, route: &Route, digest: &Digest, ranges: Option<&RangeHeader>) -> Result<Opened, NotGrowing> {
     let origin = Origin { repo: route.repo.clone(), name: route.name.clone(), digest: *digest };
     known_absent(core, route, digest)?;
     if core.fills.is_filling(digest) && !is_linked(core, route, digest).await? {
@@ -153,7 +164,7 @@ async fn known_size(core: &Core, route: &Route, digest: &Digest) -> Result<Optio
     Ok(row.map(|row| row.size))
 }
 
-async fn whole(core: &Core, route: &Route, origin: &Origin) -> Result<Opened, PullError> {
+async fn whole(core: &Core, route: &Route, origin: &Origin) -> Result<Opened, NotGrowing> {
     let attached = match core.fills.join(origin, Demand::Whole) {
         Joined::Attached(attached) => attached,
         Joined::Foreign => {
@@ -162,7 +173,7 @@ async fn whole(core: &Core, route: &Route, origin: &Origin) -> Result<Opened, Pu
         }
     };
     let here_before = attached.is_verified();
-    let size = attached.size(FIRST_HEADER).await.map_err(|e| note_absent(core, route, &origin.digest, e))?;
+    let size = attached.size(FIRST_HEADER).await?;
     if size <= AWAITED_BYTES {
         attached.settled(AWAITED_FOR).await?;
     }
@@ -174,7 +185,7 @@ async fn whole(core: &Core, route: &Route, origin: &Origin) -> Result<Opened, Pu
     Ok((size, outcome, BlobSource::Growing(attached)))
 }
 
-async fn parts(core: &Core, origin: &Origin, size: u64, ranges: &[ByteRange]) -> Result<Opened, PullError> {
+async fn parts(core: &Core, origin: &Origin, size: u64, ranges: &[ByteRange]) -> Result<Opened, NotGrowing> {
     let Joined::Attached(attached) = core.fills.join(origin, Demand::Ranges { size, ranges }) else {
         return Ok((size, PullOutcome::Bypassed, BlobSource::Bypass(origin.clone())));
     };

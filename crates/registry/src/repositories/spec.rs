@@ -71,7 +71,7 @@ impl fmt::Display for FillOnRange {
 }
 
 /// One proxy repository, resolved and checked.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct RepositorySpec {
     /// Its key: the first path segment that addresses it.
     pub key: RepoKey,
@@ -101,4 +101,16 @@ pub struct RepositorySpec {
     pub library_prefix: bool,
     /// The document as written, credentials included: what is stored.
     pub document: Value,
+}
+
+impl fmt::Debug for RepositorySpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Without the document: it holds the password as written.
+        f.debug_struct("RepositorySpec")
+            .field("key", &self.key)
+            .field("upstream", &self.upstream.as_str())
+            .field("credential", &self.credential)
+            .field("reach", &self.reach)
+            .finish_non_exhaustive()
+    }
 }

@@ -108,10 +108,6 @@ impl Lab {
         entries.map(|e| e.unwrap().file_name().to_string_lossy().into_owned()).collect()
     }
 
-    pub(crate) fn folder(&self) -> PathBuf {
-        self.folder.path().to_owned()
-    }
-
     /// Bytes that blobs and growing objects take on disk.
     pub(crate) fn disk_bytes(&self) -> u64 {
         ["blobs", "staging"].iter().map(|folder| disk_bytes(&self.folder.path().join(folder))).sum()
