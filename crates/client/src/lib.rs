@@ -1,1 +1,50 @@
+//! A client for OCI registries: manifests, blobs by range, tag lists; anonymous, Basic and Bearer.
+//!
+//! Used by the proxy and by the command line tools. It must not know our stores, our configuration file or our HTTP
+//! server. Invariants: a credential leaves only for the upstream it was configured for and its token hosts; every
+//! address dialled passed the egress filter; every exchange is reported to the observer exactly once.
 
+#![expect(
+    clippy::result_large_err,
+    reason = "an error may name two digests; it is made once for a failed network call"
+)]
+
+mod answer;
+mod basic;
+mod bearer;
+mod blobs;
+mod body;
+mod config;
+mod connect_time;
+mod egress;
+mod endpoint;
+mod error;
+mod exchange;
+mod handshake;
+mod json_object;
+mod manifests;
+mod ping;
+mod realm;
+mod redact;
+mod redirect;
+mod registry_client;
+mod retry;
+mod secret;
+mod tags;
+mod token_cache;
+mod trace_context;
+mod transport;
+mod upstream_error;
+
+pub use basic::Credential;
+pub use blobs::{BlobHead, BlobResponse};
+pub use body::BlobBody;
+pub use config::{HttpVersion, Timeouts, UpstreamConfig};
+pub use egress::{Reach, is_private_address};
+pub use error::{ClientError, SharedError, TimeoutPhase, UpstreamAnswer};
+pub use exchange::{Exchange, ExchangeKind, ExchangeObserver, NoObserver};
+pub use manifests::{ManifestFetch, ManifestHead};
+pub use registry_client::RegistryClient;
+pub use secret::Secret;
+pub use tags::TagPage;
+pub use trace_context::{TraceContext, with_traceparent};

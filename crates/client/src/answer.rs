@@ -1,0 +1,65 @@
+//! The head of an upstream's answer, with its body still to come.
+//!
+//! Must not know which call it answers. Invariant: dropping an answer reports its exchange.
+
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName, StatusCode};
+
+use crate::error::ClientError;
+use crate::exchange::ExchangeRecord;
+
+/// Who gave the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AnsweredBy {
+    /// The origin that was asked (scheme, host and port), and nobody else was on the way.
+    Asked,
+    /// A host that a redirect led to. It has no say on what the upstream has or whom it lets in.
+    Elsewhere,
+}
+
+/// An answer whose body has not been read.
+pub(crate) struct Answer {
+    pub(crate) upstream: Arc<str>,
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) by: AnsweredBy,
+    /// The longest wait for a piece of the body.
+    pub(crate) idle: Duration,
+    pub(crate) response: reqwest::Response,
+    pub(crate) record: ExchangeRecord,
+}
+
+impl Answer {
+    /// A header that may stand once; `None` when it is absent.
+    pub(crate) fn single(&self, name: &HeaderName) -> Result<Option<&str>, ClientError> {
+        let mut values = self.headers.get_all(name).iter();
+        let Some(first) = values.next() else { return Ok(None) };
+        if values.any(|other| other != first) {
+            return Err(self.protocol(format!("two different {name} headers")));
+        }
+        first.to_str().map(Some).map_err(|_| self.protocol(format!("a {name} header that is not text")))
+    }
+
+    /// A header that may stand once, as the type it holds.
+    pub(crate) fn parsed<T>(&self, name: &HeaderName) -> Result<Option<T>, ClientError>
+    where
+        T: FromStr,
+        T::Err: std::fmt::Display,
+    {
+        let Some(text) = self.single(name)? else { return Ok(None) };
+        text.trim().parse().map(Some).map_err(|error| self.protocol(format!("a bad {name} header: {error}")))
+    }
+
+    pub(crate) fn protocol(&self, what: impl Into<String>) -> ClientError {
+        ClientError::Protocol { upstream: self.upstream.clone(), what: what.into() }
+    }
+
+    /// Ends an answer that is worth nothing to us, with the reason in its report.
+    pub(crate) fn reject(mut self, error: ClientError) -> ClientError {
+        self.record.fail(error.to_string());
+        error
+    }
+}

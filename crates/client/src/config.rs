@@ -1,0 +1,77 @@
+//! How one upstream is reached, with whose credential and how patiently.
+//!
+//! Must not know where the values come from (file, API, flags). Invariant: `Debug` shows no secret.
+
+use std::time::Duration;
+
+use oci::RegistryHost;
+use url::Url;
+
+use crate::basic::Credential;
+use crate::egress::Reach;
+
+/// Everything a client needs to know of its upstream.
+#[derive(Clone, Debug)]
+pub struct UpstreamConfig {
+    /// Scheme, host, port and an optional path. The API is expected at `<path>/v2/`, unless the path itself has a
+    /// segment `v2`: then what follows it is put before every repository name (`https://host/v2/docker-remote`).
+    pub url: Url,
+    /// Sent to this upstream (same scheme, host and port) and to its token hosts, nowhere else.
+    pub credential: Option<Credential>,
+    /// Hosts besides the upstream's own whose token server may be given the credential. Without a port, the scheme's
+    /// own port is meant. Docker Hub and gitlab.com need none: their token hosts are built in.
+    pub token_hosts: Vec<RegistryHost>,
+    /// Which addresses may be dialled.
+    pub reach: Reach,
+    /// How long to wait.
+    pub timeouts: Timeouts,
+    /// Attempts for one call, the first included; 0 is taken as 1.
+    pub max_attempts: u32,
+    /// Which HTTP versions to speak.
+    pub http: HttpVersion,
+    /// The `User-Agent`.
+    pub user_agent: String,
+}
+
+/// How long to wait for what. There is no limit on a whole blob.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// For a TCP connection with TLS.
+    pub connect: Duration,
+    /// From the start of a request to the head of its answer, a new connection included. All attempts of one call
+    /// together get a third more than this.
+    pub first_byte: Duration,
+    /// Between two pieces of a body; also for the whole body of a manifest, tag list or token.
+    pub idle: Duration,
+}
+
+/// Which HTTP versions to speak with an upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HttpVersion {
+    /// HTTP/2 where TLS negotiates it, else HTTP/1.1.
+    Auto,
+    /// HTTP/1.1 only: one TCP connection for each blob, which can be faster for large ones.
+    Http1Only,
+}
+
+impl UpstreamConfig {
+    /// Anonymous access to a public upstream, with the default timeouts and three attempts.
+    pub fn new(url: Url) -> Self {
+        Self {
+            url,
+            credential: None,
+            token_hosts: Vec::new(),
+            reach: Reach::PublicOnly,
+            timeouts: Timeouts::default(),
+            max_attempts: 3,
+            http: HttpVersion::Auto,
+            user_agent: concat!("transship/", env!("CARGO_PKG_VERSION")).to_owned(),
+        }
+    }
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self { connect: Duration::from_secs(10), first_byte: Duration::from_secs(15), idle: Duration::from_secs(30) }
+    }
+}

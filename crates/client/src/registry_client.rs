@@ -1,0 +1,116 @@
+//! `RegistryClient`: one upstream, ready to be asked.
+//!
+//! Must not know what each question means; the files `manifests`, `blobs`, `tags` and `ping` each add theirs. Invariant:
+//! an answer that leaves `ask` is a success (or a 304 or 206 that was asked for) with its bytes as they are.
+
+use std::sync::Arc;
+
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use url::Url;
+
+use crate::answer::Answer;
+use crate::config::UpstreamConfig;
+use crate::endpoint::{Endpoint, authority};
+use crate::error::ClientError;
+use crate::exchange::{ExchangeKind, ExchangeObserver};
+use crate::handshake::{Call, Handshake};
+use crate::realm::{Holding, RealmRule};
+use crate::retry::RetryRule;
+use crate::transport::{Attempt, Transport};
+use crate::upstream_error::{Asked, from_answer};
+
+/// A client of one upstream. Cheap to clone; clones share connections, tokens and what was learnt.
+#[derive(Clone)]
+pub struct RegistryClient {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    endpoint: Endpoint,
+    transport: Transport,
+    handshake: Handshake,
+    retry: RetryRule,
+}
+
+impl std::fmt::Debug for RegistryClient {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("RegistryClient").field("upstream", self.upstream()).finish_non_exhaustive()
+    }
+}
+
+impl RegistryClient {
+    /// Sets up the client. No network access.
+    pub fn new(config: UpstreamConfig, observer: Arc<dyn ExchangeObserver>) -> Result<Self, ClientError> {
+        let endpoint = Endpoint::new(&config.url)
+            .map_err(|what| ClientError::Setup { upstream: authority(&config.url).unwrap_or_default().into(), what })?;
+        let transport = Transport::new(&config, endpoint.label(), observer)?;
+        transport.admit(endpoint.url())?;
+        let retry = RetryRule::new(&config);
+        let holding = if config.credential.is_some() { Holding::Credential } else { Holding::Nothing };
+        let realms = RealmRule::new(config.url, config.token_hosts, config.reach, holding);
+        let handshake = Handshake::new(config.credential, realms);
+        Ok(Self { inner: Arc::new(Inner { endpoint, transport, handshake, retry }) })
+    }
+
+    /// The upstream's `host[:port]`.
+    pub fn upstream(&self) -> &Arc<str> {
+        self.inner.endpoint.label()
+    }
+
+    pub(crate) fn endpoint(&self) -> &Endpoint {
+        &self.inner.endpoint
+    }
+
+    pub(crate) fn handshake(&self) -> &Handshake {
+        &self.inner.handshake
+    }
+
+    pub(crate) fn retry(&self) -> &RetryRule {
+        &self.inner.retry
+    }
+
+    /// Makes one attempt at a call.
+    pub(crate) async fn ask(&self, call: &Call, attempt: Attempt) -> Result<Answer, ClientError> {
+        let Inner { transport, handshake, .. } = &*self.inner;
+        let answer = handshake.send(transport, call, attempt).await?;
+        if !answer.status.is_success() && answer.status != StatusCode::NOT_MODIFIED {
+            return Err(from_answer(answer, &call.method, Asked::Registry, handshake.credential()).await);
+        }
+        match encoding(&answer) {
+            Ok(()) => Ok(answer),
+            Err(error) => Err(answer.reject(error)),
+        }
+    }
+
+    pub(crate) fn protocol(&self, what: impl Into<String>) -> ClientError {
+        ClientError::Protocol { upstream: self.upstream().clone(), what: what.into() }
+    }
+}
+
+/// A GET or HEAD without special headers.
+pub(crate) fn call(method: Method, url: Url, kind: ExchangeKind, scope: Option<String>) -> Call {
+    Call { method, url, headers: HeaderMap::new(), kind, scope }
+}
+
+/// A header value made of digests and numbers.
+pub(crate) fn header_value(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).expect("digests and numbers are printable ASCII")
+}
+
+/// Bytes that were encoded for the journey are not the bytes of the digest, and their ranges are other ranges.
+fn encoding(answer: &Answer) -> Result<(), ClientError> {
+    match answer.single(&CONTENT_ENCODING)? {
+        None => Ok(()),
+        Some(encoding) if encoding.trim().is_empty() || encoding.eq_ignore_ascii_case("identity") => Ok(()),
+        Some(_) => Err(answer.protocol("a Content-Encoding, although only the plain bytes were asked for")),
+    }
+}
+
+/// Whether the answer is a page for people: a login form, a captive portal, a proxy's error.
+pub(crate) fn is_page(answer: &Answer) -> bool {
+    answer.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|kind| {
+        let essence = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        matches!(essence.as_str(), "text/html" | "application/xhtml+xml")
+    })
+}

@@ -1,0 +1,176 @@
+//! Tries again what may succeed a moment later.
+//!
+//! Only calls that change nothing upstream go through here (GET and HEAD). Must not know requests. Invariants: the number
+//! of attempts and the time for all of them are bounded; an upstream that asks for a longer wait than a request can wait
+//! is left alone and the wait reported.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use crate::config::{Timeouts, UpstreamConfig};
+use crate::error::ClientError;
+use crate::transport::Attempt;
+
+/// The longest first pause; it doubles with every attempt.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+
+/// The longest pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// The longest `Retry-After` that is waited for inside a request.
+const LONGEST_WISH: Duration = Duration::from_secs(3);
+
+/// How often and how long one call is tried.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RetryRule {
+    max_attempts: u32,
+    /// For the beginning of the last answer, over all attempts: 20 s with the default time-outs, below the 30 s after
+    /// which container clients give up on us.
+    budget: Duration,
+}
+
+impl RetryRule {
+    pub(crate) fn new(config: &UpstreamConfig) -> Self {
+        let Timeouts { first_byte, .. } = config.timeouts;
+        Self { max_attempts: config.max_attempts.max(1), budget: first_byte + first_byte / 3 }
+    }
+
+    /// Runs `call` until it succeeds, fails for good, or the attempts or the time are used up.
+    pub(crate) async fn run<T, F, Calling>(&self, mut call: F) -> Result<T, ClientError>
+    where
+        F: FnMut(Attempt) -> Calling,
+        Calling: Future<Output = Result<T, ClientError>>,
+    {
+        let deadline = Instant::now() + self.budget;
+        let mut number = 1;
+        loop {
+            let error = match call(Attempt { number, deadline }).await {
+                Ok(done) => return Ok(done),
+                Err(error) => error,
+            };
+            let Some(pause) = self.pause(&error, number) else { return Err(error) };
+            if Instant::now() + pause >= deadline {
+                return Err(error);
+            }
+            sleep(pause).await;
+            number += 1;
+        }
+    }
+
+    /// How long to pause after attempt `number` failed; none when that was the last.
+    fn pause(&self, error: &ClientError, number: u32) -> Option<Duration> {
+        if number >= self.max_attempts || !error.is_temporary() {
+            return None;
+        }
+        let wish = error.retry_after();
+        // A bare 429 is an abuse limit: asking again soon makes it last longer.
+        if wish.is_none() && matches!(error, ClientError::RateLimited { .. }) {
+            return None;
+        }
+        let backoff = full_jitter(longest_pause(number));
+        match wish {
+            Some(wish) if wish > LONGEST_WISH => None,
+            Some(wish) => Some(wish + full_jitter(FIRST_PAUSE)),
+            None => Some(backoff),
+        }
+    }
+}
+
+fn longest_pause(number: u32) -> Duration {
+    let doublings = number.saturating_sub(1).min(16);
+    (FIRST_PAUSE * (1 << doublings)).min(LONGEST_PAUSE)
+}
+
+/// Somewhere between nothing and the longest, so that clients that failed together do not come back together.
+fn full_jitter(longest: Duration) -> Duration {
+    longest.mul_f64(fastrand::f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::{TimeoutPhase, UpstreamAnswer};
+
+    fn rule(max_attempts: u32) -> RetryRule {
+        let mut config = UpstreamConfig::new("https://r.example".parse().unwrap());
+        config.max_attempts = max_attempts;
+        RetryRule::new(&config)
+    }
+
+    fn status(status: u16, retry_after: Option<u64>) -> ClientError {
+        let answer = UpstreamAnswer { status, message: None };
+        let (upstream, retry_after) = ("r.example".into(), retry_after.map(Duration::from_secs));
+        match status {
+            429 => ClientError::RateLimited { upstream, answer, retry_after },
+            404 => ClientError::NotFound { upstream, answer },
+            _ => ClientError::UpstreamStatus { upstream, answer, retry_after },
+        }
+    }
+
+    fn timeout() -> ClientError {
+        ClientError::Timeout { upstream: "r.example".into(), phase: TimeoutPhase::FirstByte }
+    }
+
+    #[test]
+    fn pauses_grow_within_bounds_and_heed_wishes() {
+        for number in 1..=40 {
+            assert!(rule(u32::MAX).pause(&timeout(), number).unwrap() <= LONGEST_PAUSE);
+        }
+        assert_eq!(longest_pause(1), FIRST_PAUSE);
+        assert_eq!(longest_pause(3), FIRST_PAUSE * 4);
+        let wished = rule(3).pause(&status(503, Some(2)), 1).unwrap();
+        assert!((Duration::from_secs(2)..=Duration::from_millis(2200)).contains(&wished), "{wished:?}");
+        assert_eq!(rule(3).pause(&status(503, Some(60)), 1), None);
+        assert_eq!(rule(3).pause(&status(429, None), 1), None);
+        assert!(rule(3).pause(&status(429, Some(1)), 1).is_some());
+    }
+
+    #[test]
+    fn only_temporary_failures_and_never_past_the_last_attempt() {
+        for (code, again) in [
+            (404, false),
+            (400, false),
+            (416, false),
+            (500, true),
+            (502, true),
+            (503, true),
+            (504, true),
+            (501, false),
+            (408, true),
+        ] {
+            assert_eq!(rule(3).pause(&status(code, None), 1).is_some(), again, "{code}");
+        }
+        assert!(rule(3).pause(&timeout(), 2).is_some());
+        assert!(rule(3).pause(&timeout(), 3).is_none());
+        assert!(rule(0).pause(&timeout(), 1).is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn attempts_are_counted_and_the_time_is_bounded() {
+        let mut attempts = Vec::new();
+        let outcome = rule(3)
+            .run(|attempt| {
+                attempts.push(attempt.number);
+                async { Err::<(), _>(timeout()) }
+            })
+            .await;
+        assert!(outcome.is_err());
+        assert_eq!(attempts, [1, 2, 3]);
+
+        let started = Instant::now();
+        let mut slow_attempts = 0;
+        let patient = rule(100);
+        let slow = patient.run(|_| {
+            slow_attempts += 1;
+            async {
+                sleep(Duration::from_secs(7)).await;
+                Err::<(), _>(timeout())
+            }
+        });
+        slow.await.unwrap_err();
+        assert_eq!(slow_attempts, 3, "7 s each, 20 s in all: none begins after that");
+        assert!(started.elapsed() < Duration::from_secs(29));
+    }
+}

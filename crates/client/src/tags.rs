@@ -1,0 +1,103 @@
+//! Tag lists, a page at a time.
+//!
+//! Must not know how many pages the caller wants. Invariants: a page is bounded in bytes; of a `Link` only its
+//! `last` parameter is used, its host never; a list that does not get on is an error, not an endless loop.
+
+use http::Method;
+use http::header::LINK;
+use oci::limits::MAX_TAGS_BODY;
+use oci::{Link, RepositoryName, Tag};
+use serde::Deserialize;
+use url::Url;
+
+use crate::answer::Answer;
+use crate::body::read_document;
+use crate::error::ClientError;
+use crate::exchange::ExchangeKind;
+use crate::handshake::Call;
+use crate::json_object;
+use crate::registry_client::{RegistryClient, call, is_page};
+use crate::transport::Attempt;
+
+/// One page of tags.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TagPage {
+    /// In the upstream's order. Names that are no tags by the spec's grammar cannot be pulled and are left out.
+    pub tags: Vec<Tag>,
+    /// `last` for the next page; `None` when this was the last one.
+    pub next_last: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct TagsBody {
+    #[serde(default)]
+    tags: Option<Vec<String>>,
+}
+
+impl RegistryClient {
+    /// A page of a repository's tags: at most `n`, those after `last`.
+    pub async fn list_tags(
+        &self,
+        name: &RepositoryName,
+        n: Option<u32>,
+        last: Option<&str>,
+    ) -> Result<TagPage, ClientError> {
+        let mut url = self.endpoint().content(name, "tags/list");
+        if n.is_some() || last.is_some() {
+            let mut query = url.query_pairs_mut();
+            if let Some(n) = n {
+                query.append_pair("n", &n.to_string());
+            }
+            if let Some(last) = last {
+                query.append_pair("last", last);
+            }
+        }
+        let call = &call(Method::GET, url, ExchangeKind::Tags, Some(self.endpoint().pull_scope(name)));
+        self.retry().run(|attempt| self.fetch_tags(call, last, attempt)).await
+    }
+
+    async fn fetch_tags(&self, call: &Call, last: Option<&str>, attempt: Attempt) -> Result<TagPage, ClientError> {
+        let answer = self.ask(call, attempt).await?;
+        let next = match next_page(&answer, &call.url) {
+            Ok(next) => next,
+            Err(error) => return Err(answer.reject(error)),
+        };
+        let body = read_document(answer, "a tag list", MAX_TAGS_BODY).await?;
+        let listed: TagsBody =
+            json_object::parse(&body).map_err(|why| self.protocol(format!("a tag list that cannot be read: {why}")))?;
+        let listed = listed.tags.unwrap_or_default();
+        let next_last = match next {
+            Next::None => None,
+            Next::After(last) => Some(last),
+            // Quay pages by a parameter of its own, but takes `last` as well.
+            Next::Unsaid => listed.last().cloned(),
+        };
+        if next_last.is_some() && next_last.as_deref() == last {
+            return Err(self.protocol("a tag list whose next page is the same again"));
+        }
+        Ok(TagPage { tags: listed.iter().filter_map(|tag| tag.parse().ok()).collect(), next_last })
+    }
+}
+
+/// What the `Link` header says of a next page.
+enum Next {
+    None,
+    After(String),
+    Unsaid,
+}
+
+fn next_page(answer: &Answer, asked: &Url) -> Result<Next, ClientError> {
+    if is_page(answer) {
+        return Err(answer.protocol("an HTML page instead of a tag list"));
+    }
+    for value in answer.headers.get_all(LINK) {
+        let text = value.to_str().map_err(|_| answer.protocol("a Link header that is not text"))?;
+        let links = Link::parse_all(text).map_err(|error| answer.protocol(error.to_string()))?;
+        let Some(next) = links.iter().find(|link| link.is_next()) else { continue };
+        let target =
+            asked.join(next.target()).map_err(|error| answer.protocol(format!("a bad Link header: {error}")))?;
+        let last = target.query_pairs().find(|(name, _)| name == "last").map(|(_, value)| value.into_owned());
+        return Ok(last.filter(|last| !last.is_empty()).map_or(Next::Unsaid, Next::After));
+    }
+    Ok(Next::None)
+}

@@ -1,0 +1,25 @@
+//! The client against real servers on loopback, most of them hostile.
+
+// As the other crates call it.
+extern crate transship_client as client;
+
+#[cfg(test)]
+mod blobs;
+#[cfg(test)]
+mod exchanges;
+#[cfg(test)]
+mod login;
+#[cfg(test)]
+mod manifests;
+#[cfg(test)]
+mod reach;
+#[cfg(test)]
+mod realms;
+#[cfg(test)]
+mod redirects;
+#[cfg(test)]
+mod retries;
+#[cfg(test)]
+mod support;
+#[cfg(test)]
+mod tags;
