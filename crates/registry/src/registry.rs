@@ -182,7 +182,7 @@ impl Registry {
         let origins = staged.into_iter().filter(|s| s.note.whole).filter_map(|staged| {
             let repo = map.get(&staged.note.repo_key)?.clone();
             let name: RepositoryName = staged.note.name.parse().ok()?;
-            Some(Origin { repo, name, digest: staged.digest })
+            Some(Origin { repo, name, digest: staged.digest, trace: None })
         });
         self.core.fills.resume(origins.collect()).await;
     }

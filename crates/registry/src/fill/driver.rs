@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use oci::{ByteRange, Digest};
 use tokio::task::JoinSet;
+use tracing::Instrument;
 
 use super::Shared;
 use super::flow::{self, FlowContext, FlowEnd, FlowPosition};
@@ -211,7 +212,8 @@ impl Driver {
             let position = Arc::new(FlowPosition::new(start));
             self.positions.push(position.clone());
             let context = self.context.clone();
-            self.flows.spawn(async move { (position.clone(), flow::run(context, position).await) });
+            let flow = async move { (position.clone(), flow::run(context, position).await) };
+            self.flows.spawn(flow.in_current_span());
         }
         Ok(())
     }

@@ -33,6 +33,7 @@ use crate::cache::Cache;
 use crate::error::{PullError, Subject, UpstreamSaid};
 use crate::metrics::Metrics;
 use crate::repositories::Repository;
+use crate::trace::{TraceParent, upstream_fetch};
 use growing::Growing;
 pub(crate) use growing::{Attached, NotGrowing};
 pub use stream::BlobStream;
@@ -47,6 +48,8 @@ pub(crate) struct Origin {
     pub(crate) name: RepositoryName,
     /// The blob.
     pub(crate) digest: Digest,
+    /// The trace of the request that asked first.
+    pub(crate) trace: Option<TraceParent>,
 }
 
 impl Origin {
@@ -135,7 +138,8 @@ impl Fills {
         let attached = Growing::attach(&growing, demand);
         active.insert(origin.digest, growing.clone());
         drop(active);
-        self.shared.tasks.spawn(driver::drive(self.shared.clone(), growing));
+        let fill = driver::drive(self.shared.clone(), growing);
+        self.shared.tasks.spawn(upstream_fetch(origin.trace, origin.repo.key(), "blob", fill));
         Joined::Attached(attached)
     }
 

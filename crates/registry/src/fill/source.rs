@@ -13,6 +13,7 @@ use oci::ByteRange;
 
 use super::Origin;
 use crate::error::PullError;
+use crate::trace::upstream_fetch;
 
 /// Breaks in a row, without a byte between them, that are endured.
 const MAX_BREAKS: u32 = 5;
@@ -53,7 +54,8 @@ impl Source {
             Some(end) if self.at > 0 || whole != Some(end) => Some(ByteRange { start: self.at, end }),
             _ => None,
         };
-        let response = self.origin.repo.client().get_blob(&self.origin.name, &self.origin.digest, range).await;
+        let asked = self.origin.repo.client().get_blob(&self.origin.name, &self.origin.digest, range);
+        let response = upstream_fetch(self.origin.trace, self.origin.repo.key(), "blob range", asked).await;
         let response = response.map_err(|e| self.origin.error(&e))?;
         if response.offset > self.at {
             return Err(self.origin.protocol(format!("sent bytes from {} when asked from {}", response.offset, self.at)));

@@ -19,6 +19,7 @@ use crate::cache::{Cache, Lease, Reading};
 use crate::error::PullError;
 use crate::metrics::Metrics;
 use crate::outcome::PullOutcome;
+use crate::trace::blob_streaming;
 
 /// Where the bytes come from.
 pub(crate) enum BlobSource {
@@ -36,6 +37,7 @@ pub struct BlobStream {
     served: u64,
     account: Account,
     _reading: Reading,
+    _span: tracing::Span,
 }
 
 /// Who the bytes are counted for.
@@ -82,7 +84,8 @@ impl BlobStream {
                 Inner::Flowing(bypass::stream(origin.clone(), range, digester).boxed())
             }
         };
-        Self { inner, served: 0, account, _reading: cache.count_reader() }
+        let span = blob_streaming(&account.repo_key, account.outcome.as_str(), range.len());
+        Self { inner, served: 0, account, _reading: cache.count_reader(), _span: span }
     }
 }
 

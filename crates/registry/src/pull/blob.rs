@@ -16,6 +16,7 @@ use crate::fill::{Account, BlobSource, BlobStream, Demand, Joined, NotGrowing, O
 use crate::metrics::PullKind;
 use crate::outcome::PullOutcome;
 use crate::repositories::Route;
+use crate::trace::{cache_lookup, upstream_fetch};
 
 /// Whole blobs up to this size are awaited before the answer starts, so that a bad one is an error and not a cut.
 const AWAITED_BYTES: u64 = 256 << 10;
@@ -62,7 +63,7 @@ impl OpenBlob {
 
 /// Opens a blob, or the ranges of it that are asked for.
 pub(crate) async fn open(core: &Arc<Core>, route: &Route, digest: &Digest, ranges: Option<&RangeHeader>) -> Result<OpenBlob, PullError> {
-    let (size, outcome, source) = find(core, route, digest, ranges).await?;
+    let (size, outcome, source) = cache_lookup(route.repo.key(), "blob", find(core, route, digest, ranges)).await?;
     core.metrics.pulled(route.repo.key(), PullKind::Blob, outcome);
     let repo_key = route.repo.key().clone();
     Ok(OpenBlob { core: core.clone(), digest: *digest, size, outcome, source, repo_key })
@@ -110,7 +111,8 @@ async fn stored(core: &Arc<Core>, route: &Route, digest: &Digest) -> Result<Opti
 /// Asks upstream for the size; an authoritative 404 is remembered.
 async fn size_upstream(core: &Core, route: &Route, digest: &Digest) -> Result<u64, PullError> {
     known_absent(core, route, digest)?;
-    let head = route.repo.client().head_blob(&route.name, digest).await;
+    let asked = route.repo.client().head_blob(&route.name, digest);
+    let head = upstream_fetch(route.trace, route.repo.key(), "blob head", asked).await;
     let head = head.map_err(|e| note_absent(core, route, digest, route.repo.error(&Subject::Blob(*digest), &e)))?;
     head.size.ok_or_else(|| PullError::UpstreamFailed { said: super::manifest::said(route, "does not tell the size of a blob") })
 }
@@ -134,7 +136,7 @@ type Opened = (u64, PullOutcome, BlobSource);
 
 /// Joins or starts a fill.
 async fn not_stored(core: &Arc<Core>, route: &Route, digest: &Digest, ranges: Option<&RangeHeader>) -> Result<Opened, NotGrowing> {
-    let origin = Origin { repo: route.repo.clone(), name: route.name.clone(), digest: *digest };
+    let origin = Origin { repo: route.repo.clone(), name: route.name.clone(), digest: *digest, trace: route.trace };
     known_absent(core, route, digest)?;
     if core.fills.is_filling(digest) && !is_linked(core, route, digest).await? {
         // Somebody fills it, maybe for another repository: this one's upstream must have it too.

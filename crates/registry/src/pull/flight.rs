@@ -10,6 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 
+use tracing::Instrument;
+
 use crate::error::PullError;
 
 /// What one kind of flight is keyed by and gives.
@@ -57,10 +59,13 @@ impl<F: Flight> SingleFlight<F> {
         }
         let landing = Landing { flights: self.clone(), key: key.clone() };
         let work = make();
-        let task = tokio::spawn(async move {
-            let _landing = landing;
-            work.await
-        });
+        let task = tokio::spawn(
+            async move {
+                let _landing = landing;
+                work.await
+            }
+            .in_current_span(),
+        );
         let flight = task.map(|ended| ended.unwrap_or_else(|error| Err(PullError::storage(&error)))).boxed().shared();
         running.insert(key, flight.clone());
         flight

@@ -20,6 +20,7 @@ use crate::error::{PullError, Subject, UpstreamSaid};
 use crate::metrics::PullKind;
 use crate::outcome::{Freshness, PullOutcome};
 use crate::repositories::Route;
+use crate::trace::{cache_lookup, upstream_fetch};
 
 /// An answered manifest pull.
 #[derive(Clone, Debug)]
@@ -46,10 +47,13 @@ impl Flight for ManifestFlight {
 
 /// Pulls a manifest.
 pub(crate) async fn pull(core: &Arc<Core>, route: &Route, reference: &Reference) -> Result<ManifestAnswer, PullError> {
-    let answer = match reference {
-        Reference::Digest(digest) => by_digest(core, route, digest).await,
-        Reference::Tag(tag) => by_tag(core, route, tag).await,
-    }?;
+    let looked_up = async {
+        match reference {
+            Reference::Digest(digest) => by_digest(core, route, digest).await,
+            Reference::Tag(tag) => by_tag(core, route, tag).await,
+        }
+    };
+    let answer = cache_lookup(route.repo.key(), "manifest", looked_up).await?;
     core.metrics.pulled(route.repo.key(), PullKind::Manifest, answer.outcome);
     core.cache.touch(&answer.digest);
     Ok(answer)
@@ -161,7 +165,8 @@ pub(super) async fn link(core: &Core, route: &Route, digest: &Digest) -> Result<
 /// Asks this repository's upstream whether it has a manifest that we hold for another repository.
 async fn confirm(core: &Core, route: &Route, digest: &Digest) -> Result<(), PullError> {
     let reference = Reference::Digest(*digest);
-    route.repo.client().head_manifest(&route.name, &reference).await.map_err(|e| client_error(core, route, &reference, &e))?;
+    let asked = route.repo.client().head_manifest(&route.name, &reference);
+    upstream_fetch(route.trace, route.repo.key(), "manifest head", asked).await.map_err(|e| client_error(core, route, &reference, &e))?;
     link(core, route, digest).await
 }
 
@@ -197,7 +202,8 @@ pub(super) async fn fetch(
     reference: &Reference,
     known: Option<&Digest>,
 ) -> Result<Option<Arc<CachedManifest>>, PullError> {
-    let fetched = route.repo.client().get_manifest(&route.name, reference, known).await;
+    let asked = route.repo.client().get_manifest(&route.name, reference, known);
+    let fetched = upstream_fetch(route.trace, route.repo.key(), "manifest", asked).await;
     match fetched.map_err(|e| client_error(core, route, reference, &e))? {
         ManifestFetch::NotModified => Ok(None),
         ManifestFetch::Fetched { bytes, digest, media_type } => {

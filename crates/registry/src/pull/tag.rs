@@ -18,6 +18,7 @@ use crate::core::Core;
 use crate::error::PullError;
 use crate::outcome::{Freshness, PullOutcome};
 use crate::repositories::Route;
+use crate::trace::upstream_fetch;
 
 /// What a tag stands for, and how we know.
 #[derive(Clone, Debug)]
@@ -122,7 +123,8 @@ async fn ask(core: &Core, route: &Route, reference: &Reference, known: Option<&T
         let manifest = fetch(core, route, reference, None).await?.ok_or_else(missing)?;
         return Ok((manifest.digest, PullOutcome::Miss));
     };
-    let head = route.repo.client().head_manifest(&route.name, reference).await;
+    let asked = route.repo.client().head_manifest(&route.name, reference);
+    let head = upstream_fetch(route.trace, route.repo.key(), "manifest head", asked).await;
     let head = head.map_err(|e| client_error(core, route, reference, &e))?;
     if head.digest == Some(known.digest) {
         return Ok((known.digest, PullOutcome::Revalidated));

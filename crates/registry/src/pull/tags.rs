@@ -14,6 +14,7 @@ use crate::error::{PullError, Subject};
 use crate::metrics::PullKind;
 use crate::outcome::PullOutcome;
 use crate::repositories::Route;
+use crate::trace::upstream_fetch;
 
 /// What part of a list is asked for.
 #[derive(Clone, Debug, Default)]
@@ -46,6 +47,7 @@ pub(crate) async fn list(core: &Core, route: &Route, query: &TagsQuery) -> Resul
 
 async fn ask(core: &Core, route: &Route, query: &TagsQuery) -> Result<TagsAnswer, PullError> {
     let asked = route.repo.client().list_tags(&route.name, query.n, query.last.as_deref());
+    let asked = upstream_fetch(route.trace, route.repo.key(), "tags", asked);
     let error = match within_first_header(route, asked).await {
         Ok(Ok(page)) => {
             return Ok(TagsAnswer { tags: page.tags, next: page.next_last, outcome: PullOutcome::Miss, stale: None });

@@ -14,6 +14,7 @@ use oci::{RegistryHost, RepoKey, RepositoryName};
 
 use super::repository::{Repository, Source};
 use crate::error::PullError;
+use crate::trace::TraceParent;
 
 /// What a request says about where it wants to go.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +38,8 @@ pub struct Route {
     pub name: RepositoryName,
     /// The `ns` that scoped the request, to be echoed as `OCI-Namespace`.
     pub namespace: Option<String>,
+    /// The trace this pull belongs to, for the requests it sends upstream.
+    pub trace: Option<TraceParent>,
 }
 
 /// All repositories, indexed for routing.
@@ -120,7 +123,7 @@ impl RepositoryMap {
     fn to(repo: &Arc<Repository>, name: &str, ns: Option<&str>) -> Result<Route, PullError> {
         let name: RepositoryName =
             name.parse().map_err(|e: oci::InvalidRepositoryName| PullError::NameInvalid(e.to_string().into()))?;
-        Ok(Route { name: repo.canonical_name(name), repo: repo.clone(), namespace: ns.map(str::to_owned) })
+        Ok(Route { name: repo.canonical_name(name), repo: repo.clone(), namespace: ns.map(str::to_owned), trace: None })
     }
 
     fn unknown(&self, first: &str, query: &RouteQuery<'_>) -> PullError {

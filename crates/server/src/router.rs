@@ -1,0 +1,154 @@
+//! Every route on one page.
+//!
+//! | path                             | methods          | answers                    |
+//! |----------------------------------|------------------|----------------------------|
+//! | `/v2`, `/v2/`                    | GET HEAD         | [`v2::base`]               |
+//! | `/v2/<name>/manifests/<ref>`     | GET HEAD         | [`v2::manifests`]          |
+//! | `/v2/<name>/blobs/<digest>`      | GET HEAD         | [`v2::blobs`]              |
+//! | `/v2/<name>/tags/list`           | GET HEAD         | [`v2::tags`]               |
+//! | other `/v2/…`                    |                  | [`v2::unsupported`]        |
+//! | `/api/repos`                     | GET POST         | [`api::repos`]             |
+//! | `/api/repos/{repoKey}`           | GET PUT DELETE   | [`api::repos`]             |
+//! | `/metrics`                       | GET              | [`crate::metrics`]         |
+//! | `/healthz`, `/readyz`            | GET              | [`crate::health`]          |
+//!
+//! `/v2` does not go through the router library: repository names have any number of segments, which it cannot match,
+//! and pulls are the hot path. Invariant: a path that is not in the table is a 404, a method that is not a 405 with
+//! `Allow`, both with the error body of all others.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::routing::get;
+use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderMap, Request, Response, StatusCode, Uri, Version, header};
+use oci::ErrorCode;
+use tower::Service;
+
+use crate::body::{Content, ReplyBody};
+use crate::middleware::log_request::RequestRecord;
+use crate::path::{self, V2Path};
+use crate::respond::Failure;
+use crate::serve::ConnectionInfo;
+use crate::state::App;
+use crate::v2::{self, V2Request, Verb};
+use crate::{api, health, query};
+
+/// The route table.
+pub(crate) struct Router {
+    app: Arc<App>,
+    rest: axum::Router,
+}
+
+impl Router {
+    pub(crate) fn new(app: Arc<App>) -> Self {
+        let management = axum::Router::new()
+            .route("/api/repos", get(api::repos::list).post(api::repos::create))
+            .route("/api/repos/{repoKey}", get(api::repos::read).put(api::repos::replace).delete(api::repos::delete))
+            .route_layer(axum::middleware::from_fn_with_state(app.clone(), api::require_admin));
+        let rest = axum::Router::new()
+            .merge(management)
+            .route("/metrics", get(health::metrics))
+            .route("/healthz", get(health::alive))
+            .route("/readyz", get(health::ready))
+            .fallback(async || no_such_path())
+            .method_not_allowed_fallback(async || wrong_method())
+            .with_state(app.clone());
+        Self { app, rest }
+    }
+
+    /// Answers a request. What is learnt about it is noted in `record`.
+    pub(crate) async fn route<B>(
+        &self,
+        request: Request<B>,
+        connection: ConnectionInfo,
+        record: &mut RequestRecord,
+    ) -> Result<Response<ReplyBody>, Failure>
+    where
+        B: http_body::Body<Data = Bytes, Error: Into<axum::BoxError>> + Send + 'static,
+    {
+        if is_v2(request.uri().path()) {
+            // No pull has a body; what a client sends all the same is not read, and hyper closes the connection after.
+            let (head, _) = request.into_parts();
+            return self.route_v2(&head, connection, record).await;
+        }
+        host_of(request.version(), request.uri(), request.headers())?;
+        self.route_rest(request).await
+    }
+
+    async fn route_v2(
+        &self,
+        head: &Parts,
+        connection: ConnectionInfo,
+        record: &mut RequestRecord,
+    ) -> Result<Response<ReplyBody>, Failure> {
+        let raw = head.uri.path().get("/v2/".len()..).unwrap_or_default();
+        let path = path::parse(raw)?;
+        let request = V2Request {
+            registry: &self.app.registry,
+            verb: Verb::of(&head.method).ok_or_else(v2::unsupported::push)?,
+            raw_path: head.uri.path(),
+            query: query::parse(head.uri.query())?,
+            headers: &head.headers,
+            host: host_of(head.version, &head.uri, &head.headers)?,
+            local_port: connection.local.port(),
+            trace: record.trace.parent(),
+        };
+        match path {
+            V2Path::Base => Ok(v2::base::answer(request.verb)),
+            V2Path::Manifest { name, reference } => v2::manifests::answer(&request, &name, reference, record).await,
+            // Boxed: these futures hold whole upstream exchanges (25 KiB), which every manifest pull would carry along.
+            V2Path::Blob { name, digest } => Box::pin(v2::blobs::answer(&request, &name, digest, record)).await,
+            V2Path::Tags { name } => Box::pin(v2::tags::answer(&request, &name, record)).await,
+            V2Path::Catalog => Err(v2::unsupported::catalog()),
+            V2Path::Referrers { .. } => Err(v2::unsupported::referrers()),
+            V2Path::Uploads { .. } | V2Path::Upload { .. } => Err(v2::unsupported::uploads()),
+        }
+    }
+
+    async fn route_rest<B>(&self, request: Request<B>) -> Result<Response<ReplyBody>, Failure>
+    where
+        B: http_body::Body<Data = Bytes, Error: Into<axum::BoxError>> + Send + 'static,
+    {
+        let Ok(mut response) = self.rest.clone().call(request.map(Body::new)).await;
+        if let Some(failure) = response.extensions_mut().remove::<Failure>() {
+            // The router library knows which methods the path has.
+            let allow = response.headers_mut().remove(header::ALLOW);
+            return Err(allow.into_iter().fold(failure, |failure, allow| failure.with_header(header::ALLOW, allow)));
+        }
+        Ok(response.map(|body| ReplyBody::new(Content::Routed(body))))
+    }
+}
+
+/// Whether a path belongs to the registry API.
+pub(crate) fn is_v2(path: &str) -> bool {
+    path.strip_prefix("/v2").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// The host the client asked for: the request target's, else the `Host` header's (RFC 9112 section 3.2).
+fn host_of<'a>(version: Version, uri: &'a Uri, headers: &'a HeaderMap) -> Result<Option<&'a str>, Failure> {
+    let bad = |why: &str| Failure::new(StatusCode::BAD_REQUEST, ErrorCode::Unsupported, why);
+    let mut given = headers.get_all(header::HOST).iter();
+    let host = given.next();
+    if given.next().is_some() {
+        return Err(bad("more than one Host header"));
+    }
+    if let Some(authority) = uri.authority() {
+        return Ok(Some(authority.as_str()));
+    }
+    match host {
+        Some(host) => host.to_str().map(Some).map_err(|_| bad("the Host header is not ASCII text")),
+        None if version == Version::HTTP_11 => Err(bad("an HTTP/1.1 request needs a Host header")),
+        None => Ok(None),
+    }
+}
+
+fn no_such_path() -> Failure {
+    let message = "no such path; images are under /v2/, management is under /api/repos";
+    Failure::new(StatusCode::NOT_FOUND, ErrorCode::Unsupported, message)
+}
+
+fn wrong_method() -> Failure {
+    Failure::new(StatusCode::METHOD_NOT_ALLOWED, ErrorCode::Unsupported, "this path does not have this method")
+}

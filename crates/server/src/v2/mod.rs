@@ -1,0 +1,62 @@
+//! The distribution API: one file an endpoint, each extracting, asking the registry once and answering.
+//!
+//! Must not know where anything is stored. Invariant: a handler decides nothing about a pull; it turns the registry's
+//! answer into a head and a body.
+
+pub(crate) mod base;
+pub(crate) mod blobs;
+pub(crate) mod conditional;
+pub(crate) mod headers;
+pub(crate) mod manifests;
+pub(crate) mod tags;
+pub(crate) mod unsupported;
+
+use http::{HeaderMap, Method};
+use registry::{Registry, Route, RouteQuery, TraceParent};
+
+use crate::query::V2Query;
+use crate::respond::Failure;
+
+/// The methods of pulls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verb {
+    Get,
+    Head,
+}
+
+impl Verb {
+    pub(crate) fn of(method: &Method) -> Option<Self> {
+        match *method {
+            Method::GET => Some(Self::Get),
+            Method::HEAD => Some(Self::Head),
+            _ => None,
+        }
+    }
+}
+
+/// A pull request with its parts checked.
+pub(crate) struct V2Request<'a> {
+    pub(crate) registry: &'a Registry,
+    pub(crate) verb: Verb,
+    /// The whole path as it came, for links back to us.
+    pub(crate) raw_path: &'a str,
+    pub(crate) query: V2Query,
+    pub(crate) headers: &'a HeaderMap,
+    pub(crate) host: Option<&'a str>,
+    pub(crate) local_port: u16,
+    pub(crate) trace: TraceParent,
+}
+
+impl V2Request<'_> {
+    /// Finds the repository that answers for `name`.
+    pub(crate) fn route(&self, name: &str) -> Result<Route, Failure> {
+        let mut route = self.registry.route(&RouteQuery {
+            path: name,
+            ns: self.query.ns.as_ref().map(AsRef::as_ref),
+            host: self.host,
+            local_port: Some(self.local_port),
+        })?;
+        route.trace = Some(self.trace);
+        Ok(route)
+    }
+}
