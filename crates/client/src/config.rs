@@ -13,8 +13,9 @@ use crate::egress::Reach;
 /// Everything a client needs to know of its upstream.
 #[derive(Clone, Debug)]
 pub struct UpstreamConfig {
-    /// Scheme, host, port and an optional path. The API is expected at `<path>/v2/`, unless the path itself has a
-    /// segment `v2`: then what follows it is put before every repository name (`https://host/v2/docker-remote`).
+    /// Scheme, host, port and an optional path. The path is put before every repository name, as docker does with
+    /// `host/docker-remote/<name>`. A path with a segment `v2` says itself where the API is:
+    /// `https://host/api/docker/docker-remote/v2`.
     pub url: Url,
     /// Sent to this upstream (same scheme, host and port) and to its token hosts, nowhere else.
     pub credential: Option<Credential>,

@@ -34,7 +34,8 @@ impl Endpoint {
         let segments: Vec<&str> = url.path().split('/').filter(|segment| !segment.is_empty()).collect();
         let (root, prefix) = match segments.iter().position(|segment| *segment == "v2") {
             Some(at) => (&segments[..at], &segments[at + 1..]),
-            None => (&segments[..], &[][..]),
+            // As docker addresses a repository behind a shared host: `host/<prefix>/<name>`.
+            None => (&[][..], &segments[..]),
         };
         let api_path = root.iter().chain(&["v2"]).flat_map(|segment| ["/", *segment]).collect();
         let name_prefix = prefix.iter().flat_map(|segment| [*segment, "/"]).collect();
@@ -95,9 +96,9 @@ mod tests {
             ),
             (
                 "https://h.example/reg/",
-                "https://h.example/reg/v2/",
-                "https://h.example/reg/v2/a/b/tags/list",
-                "repository:a/b:pull",
+                "https://h.example/v2/",
+                "https://h.example/v2/reg/a/b/tags/list",
+                "repository:reg/a/b:pull",
             ),
             (
                 "https://h.example/v2/hub",

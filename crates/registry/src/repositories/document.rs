@@ -44,7 +44,7 @@ const fn doc(path: &'static str, kind: &'static str, default: &'static str, mean
 /// Every field of a repository document.
 pub const FIELDS: &[FieldDoc] = &[
     doc("kind", "string", "proxy", "What the repository is. This version knows `proxy`: a cache in front of an upstream."),
-    doc("upstream", "URL", "", "The registry to pull from: scheme, host, port and an optional path prefix. Required."),
+    doc("upstream", "URL", "", "The registry to pull from: scheme, host and port. A path is put before every name (`https://host/docker-remote`), unless it holds a segment `v2` and so says where the API is. Required."),
     doc("auth.username", "string", "", "User name for the upstream. Needs `auth.password`."),
     doc("auth.password", "string", "", "Password or access token for the upstream. Never shown again."),
     doc("tag_ttl", "duration", "5m", "How long a tag is trusted without asking upstream. `0s` asks each time."),
