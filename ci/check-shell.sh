@@ -6,5 +6,5 @@ cd "$(dirname "$0")/.."
 failed=0
 while IFS= read -r script; do
     bash -n "$script" || failed=1
-done < <(find . -path ./target -prune -o -path ./.git -prune -o -type f \( -name '*.sh' -o -path './.ci/run' \) -print | sort)
+done < <(find . -name target -prune -o -path ./.git -prune -o -type f \( -name '*.sh' -o -path './.ci/run' \) -print | sort)
 exit "$failed"

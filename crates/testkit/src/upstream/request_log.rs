@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use oci::Digest;
 use tokio::sync::watch;
 
-use super::fault::Kind;
+use super::target::Kind;
 
 /// One logged request, as it stood when the log was read.
 #[derive(Clone, Debug)]

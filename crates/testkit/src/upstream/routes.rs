@@ -7,9 +7,9 @@ use url::form_urlencoded;
 
 use super::access::{self, Access};
 use super::answer::Answer;
-use super::fault::Kind;
 use super::request_log::Entry;
 use super::state::State;
+use super::target::Kind;
 
 /// Authentication first, then content. `Err` carries the refusal.
 pub(crate) fn authenticate(state: &State, request: &Entry) -> Result<(), Answer> {

@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::access::{Access, TokenTable};
 use super::contents::Contents;
-use super::fault::{Fault, Rule};
+use super::fault::Fault;
 use super::request_log::{Entry, RequestLog};
+use super::target::Rule;
 
 /// Shared by the handle and all connections.
 #[derive(Debug, Default)]

@@ -7,3 +7,4 @@ mod honest;
 mod ranges;
 mod raw_client;
 mod timing;
+mod tls;

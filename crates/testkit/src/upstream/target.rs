@@ -1,0 +1,172 @@
+//! Which requests a fault hits.
+//!
+//! Must not know: what faults do. Invariant: a rule counts only requests that passed authentication, so "the first GET"
+//! is the first that gets content.
+
+use oci::Digest;
+
+use super::fault::Fault;
+
+/// What a request asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `/v2/`
+    Ping,
+    /// `/token`
+    Token,
+    /// `/v2/<name>/manifests/<reference>`
+    Manifest,
+    /// `/v2/<name>/blobs/<digest>` and `/cdn/<digest>`
+    Blob,
+    /// `/v2/<name>/tags/list`
+    Tags,
+    /// Anything else.
+    Other,
+}
+
+impl Kind {
+    /// The kind of a decoded path.
+    pub fn of_path(path: &str) -> Self {
+        if path == "/v2/" || path == "/v2" {
+            Self::Ping
+        } else if path == "/token" {
+            Self::Token
+        } else if path.starts_with("/cdn/") || path.contains("/blobs/") {
+            Self::Blob
+        } else if path.contains("/manifests/") {
+            Self::Manifest
+        } else if path.ends_with("/tags/list") {
+            Self::Tags
+        } else {
+            Self::Other
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Occurrences {
+    All,
+    First(usize),
+    Only(usize),
+    From(usize),
+    Every(usize),
+}
+
+/// Which requests a fault hits. Conditions narrow; without any, all requests are hit.
+#[derive(Clone, Debug)]
+pub struct Target {
+    kind: Option<Kind>,
+    method: Option<&'static str>,
+    path_contains: Option<String>,
+    occurrences: Occurrences,
+}
+
+impl Target {
+    /// All requests.
+    pub fn any() -> Self {
+        Self { kind: None, method: None, path_contains: None, occurrences: Occurrences::All }
+    }
+
+    /// All requests of one kind.
+    pub fn kind(kind: Kind) -> Self {
+        Self { kind: Some(kind), ..Self::any() }
+    }
+
+    /// All requests for one blob, at the registry or the CDN.
+    pub fn blob(digest: &Digest) -> Self {
+        Self::kind(Kind::Blob).path(&digest.to_string())
+    }
+
+    /// All requests for manifests under this tag or digest.
+    pub fn manifest(reference: &str) -> Self {
+        Self::kind(Kind::Manifest).path(&format!("/manifests/{reference}"))
+    }
+
+    /// Only paths that contain this text.
+    #[must_use]
+    pub fn path(mut self, contains: &str) -> Self {
+        self.path_contains = Some(contains.to_owned());
+        self
+    }
+
+    /// Only GET.
+    #[must_use]
+    pub fn get(mut self) -> Self {
+        self.method = Some("GET");
+        self
+    }
+
+    /// Only HEAD.
+    #[must_use]
+    pub fn head(mut self) -> Self {
+        self.method = Some("HEAD");
+        self
+    }
+
+    /// Only the first `count` matching requests.
+    #[must_use]
+    pub fn first(mut self, count: usize) -> Self {
+        self.occurrences = Occurrences::First(count);
+        self
+    }
+
+    /// Only the `number`-th matching request, counted from 1.
+    #[must_use]
+    pub fn nth(mut self, number: usize) -> Self {
+        self.occurrences = Occurrences::Only(number);
+        self
+    }
+
+    /// The `number`-th matching request and all later ones, counted from 1.
+    #[must_use]
+    pub fn from_nth(mut self, number: usize) -> Self {
+        self.occurrences = Occurrences::From(number);
+        self
+    }
+
+    /// Every `step`-th matching request.
+    #[must_use]
+    pub fn every(mut self, step: usize) -> Self {
+        self.occurrences = Occurrences::Every(step);
+        self
+    }
+
+    fn matches(&self, method: &str, path: &str) -> bool {
+        self.kind.is_none_or(|kind| kind == Kind::of_path(path))
+            && self.method.is_none_or(|wanted| wanted == method)
+            && self.path_contains.as_deref().is_none_or(|part| path.contains(part))
+    }
+
+    fn hits(&self, number: usize) -> bool {
+        match self.occurrences {
+            Occurrences::All => true,
+            Occurrences::First(count) => number <= count,
+            Occurrences::Only(wanted) => number == wanted,
+            Occurrences::From(first) => number >= first,
+            Occurrences::Every(step) => number.is_multiple_of(step),
+        }
+    }
+}
+
+/// A target, its fault, and how many requests matched so far.
+#[derive(Debug)]
+pub(crate) struct Rule {
+    target: Target,
+    fault: Fault,
+    matched: usize,
+}
+
+impl Rule {
+    pub(crate) fn new(target: Target, fault: Fault) -> Self {
+        Self { target, fault, matched: 0 }
+    }
+
+    /// Counts the request and says whether the fault hits it.
+    pub(crate) fn strike(&mut self, method: &str, path: &str) -> Option<Fault> {
+        if !self.target.matches(method, path) {
+            return None;
+        }
+        self.matched += 1;
+        self.target.hits(self.matched).then(|| self.fault.clone())
+    }
+}
