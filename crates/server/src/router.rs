@@ -98,9 +98,8 @@ impl Router {
         match path {
             V2Path::Base => Ok(v2::base::answer(request.verb)),
             V2Path::Manifest { name, reference } => v2::manifests::answer(&request, &name, reference, record).await,
-            // Boxed: these futures hold whole upstream exchanges (25 KiB), which every manifest pull would carry along.
-            V2Path::Blob { name, digest } => Box::pin(v2::blobs::answer(&request, &name, digest, record)).await,
-            V2Path::Tags { name } => Box::pin(v2::tags::answer(&request, &name, record)).await,
+            V2Path::Blob { name, digest } => v2::blobs::answer(&request, &name, digest, record).await,
+            V2Path::Tags { name } => v2::tags::answer(&request, &name, record).await,
             V2Path::Catalog => Err(v2::unsupported::catalog()),
             V2Path::Referrers { .. } => Err(v2::unsupported::referrers()),
             V2Path::Uploads { .. } | V2Path::Upload { .. } => Err(v2::unsupported::uploads()),

@@ -1,0 +1,127 @@
+//! The HTTP face of the process: from a request to a response whose end is noted.
+//!
+//! Must not know endpoints. Invariants: every request gets an answer, also when a handler panics; every answer carries
+//! the request's id.
+
+use std::any::Any;
+use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use http::{HeaderValue, Request, Response, header};
+use hyper::body::Incoming;
+use hyper::service::Service;
+use tracing::Instrument;
+
+use crate::body::ReplyBody;
+use crate::listener::MakeService;
+use crate::middleware::log_request::RequestRecord;
+use crate::middleware::request_id::X_REQUEST_ID;
+use crate::request::RequestLine;
+use crate::respond::Failure;
+use crate::router::{Router, is_v2};
+use crate::serve::ConnectionInfo;
+use crate::state::{App, SpanSeed};
+use crate::v2::headers::DOCKER_DISTRIBUTION_API_VERSION;
+
+/// Makes the service of each connection. Cheap to clone.
+#[derive(Clone)]
+pub struct Face {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    app: Arc<App>,
+    router: Router,
+}
+
+impl Face {
+    /// The face of `app`.
+    pub fn new(app: Arc<App>) -> Self {
+        let router = Router::new(app.clone());
+        Self { inner: Arc::new(Inner { app, router }) }
+    }
+
+    /// Answers one request.
+    pub async fn answer<B>(&self, request: Request<B>, connection: ConnectionInfo) -> Response<ReplyBody>
+    where
+        B: http_body::Body<Data = bytes::Bytes, Error: Into<axum::BoxError>> + Send + 'static,
+    {
+        let Inner { app, router } = &*self.inner;
+        let mut line = RequestLine::begin(&request, connection, app.journal.clone());
+        let span = root_span(app, line.record());
+        let routed = router.route(request, connection, line.record()).instrument(span.clone());
+        let answer = match AssertUnwindSafe(routed).catch_unwind().await {
+            Ok(answer) => answer,
+            Err(panic) => {
+                tracing::error!(panic = panic_text(&*panic), request_id = %line.record().request_id, "a handler panicked");
+                Err(Failure::internal())
+            }
+        };
+        line.set_span(span);
+        finish(answer, line)
+    }
+}
+
+/// Turns a failure into its response and stamps what every response carries.
+fn finish(answer: Result<Response<ReplyBody>, Failure>, mut line: RequestLine) -> Response<ReplyBody> {
+    let record = line.record();
+    let mut response = answer.unwrap_or_else(|failure| {
+        record.error = Some(failure.message());
+        failure.render(&record.request_id, &record.method)
+    });
+    let headers = response.headers_mut();
+    headers.insert(X_REQUEST_ID, record.request_id.header());
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if is_v2(record.uri.path()) {
+        headers.insert(DOCKER_DISTRIBUTION_API_VERSION, HeaderValue::from_static("registry/2.0"));
+    }
+    line.answered(response.status());
+    response.map(|body| body.with_line(line))
+}
+
+fn root_span(app: &App, record: &RequestRecord) -> tracing::Span {
+    let Some(make_span) = &app.make_span else { return tracing::Span::none() };
+    make_span(&SpanSeed {
+        method: record.method.as_str(),
+        path: record.uri.path(),
+        trace: record.trace,
+        request_id: &record.request_id,
+    })
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("not a text")
+}
+
+/// The face toward one connection.
+pub struct ConnectionFace {
+    face: Face,
+    connection: ConnectionInfo,
+}
+
+impl MakeService for Face {
+    type Body = ReplyBody;
+    type Service = ConnectionFace;
+
+    fn make(&self, connection: ConnectionInfo) -> ConnectionFace {
+        ConnectionFace { face: self.clone(), connection }
+    }
+}
+
+impl Service<Request<Incoming>> for ConnectionFace {
+    type Response = Response<ReplyBody>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let (face, connection) = (self.face.clone(), self.connection);
+        Box::pin(async move { Ok(face.answer(request, connection).await) })
+    }
+}

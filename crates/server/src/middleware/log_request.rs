@@ -1,0 +1,312 @@
+//! What the log says of one request, and how it is written: a JSON object or one line for a person.
+//!
+//! Must not know where lines go. Invariants: a record is one line whatever the client sent (control characters are
+//! escaped, long values cut); query values are never written, as tokens travel there.
+
+use std::fmt::{self, Write as _};
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use http::{HeaderValue, Method, Uri};
+use oci::{Reference, RepositoryName};
+use registry::{PullKind, PullOutcome, Repository};
+use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
+
+use super::request_id::RequestId;
+use super::trace_context::TraceContext;
+
+/// Longest user agent written, in characters.
+const USER_AGENT_SHOWN: usize = 256;
+/// Longest path written, in characters: every legal one fits.
+const PATH_SHOWN: usize = 1024;
+
+/// How lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// One line a person can read.
+    Human,
+}
+
+/// How a response ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// Everything was handed to the connection.
+    Complete,
+    /// The client left first.
+    ClientGone,
+    /// We cut it.
+    Cut(String),
+}
+
+/// What a `/v2` request was about.
+#[derive(Clone, Debug)]
+pub(crate) struct Subject {
+    pub(crate) kind: PullKind,
+    pub(crate) repo: Arc<Repository>,
+    pub(crate) name: RepositoryName,
+    pub(crate) reference: Option<Reference>,
+}
+
+/// Everything the log says of a request. Values are kept as they came; text is made when the line is written, away
+/// from the request.
+#[derive(Debug)]
+pub(crate) struct RequestRecord {
+    pub(crate) time: SystemTime,
+    pub(crate) method: Method,
+    pub(crate) uri: Uri,
+    pub(crate) client: SocketAddr,
+    pub(crate) user_agent: Option<HeaderValue>,
+    pub(crate) request_id: RequestId,
+    pub(crate) trace: TraceContext,
+    pub(crate) subject: Option<Subject>,
+    pub(crate) outcome: Option<PullOutcome>,
+    /// The message of the error body.
+    pub(crate) error: Option<String>,
+    /// Zero when the client left before there was one.
+    pub(crate) status: u16,
+    /// Until the response's head was ready.
+    pub(crate) first_byte: Option<Duration>,
+    /// Until the response's body had ended.
+    pub(crate) latency: Duration,
+    /// Body bytes handed to the connection.
+    pub(crate) bytes: u64,
+    pub(crate) end: End,
+}
+
+impl RequestRecord {
+    /// Writes the record and a line break.
+    pub(crate) fn write(&self, format: LogFormat, out: &mut Vec<u8>) -> io::Result<()> {
+        match format {
+            LogFormat::Json => serde_json::to_writer(&mut *out, &Json(self))?,
+            LogFormat::Human => write!(out, "{}", Human(self))?,
+        }
+        out.push(b'\n');
+        Ok(())
+    }
+
+    fn path(&self) -> Escaped<'_> {
+        Escaped { text: self.uri.path(), most: PATH_SHOWN }
+    }
+
+    fn level(&self) -> &'static str {
+        match (self.status, &self.end) {
+            (500.., _) => "ERROR",
+            (_, End::Cut(_)) => "WARN",
+            (_, End::Complete | End::ClientGone) => "INFO",
+        }
+    }
+}
+
+impl Subject {
+    /// The same thing's address at its upstream, without credentials.
+    fn upstream_url(&self) -> String {
+        let kind = match self.kind {
+            PullKind::Manifest => "manifests",
+            PullKind::Blob => "blobs",
+            PullKind::Tags => "tags",
+        };
+        let mut url = format!("{}/v2/{}/{kind}/", self.repo.upstream(), self.name);
+        match &self.reference {
+            // Writing to a string cannot fail.
+            Some(reference) => _ = write!(url, "{reference}"),
+            None => url.push_str("list"),
+        }
+        url
+    }
+}
+
+/// Text that stays on its line: control characters escaped, cut to a length.
+struct Escaped<'a> {
+    text: &'a str,
+    most: usize,
+}
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut rest = self.text.chars();
+        for char in rest.by_ref().take(self.most) {
+            // Quotes and backslashes stay as they are, so that a JSON reader gets the client's own text.
+            if char.is_control() { write!(f, "{}", char.escape_default())? } else { f.write_char(char)? }
+        }
+        if rest.next().is_some() { f.write_char('…') } else { Ok(()) }
+    }
+}
+
+impl Serialize for Escaped<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+struct Json<'a>(&'a RequestRecord);
+
+impl Serialize for Json<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let record = self.0;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("timestamp", &format_args!("{}", humantime::format_rfc3339_millis(record.time)))?;
+        map.serialize_entry("level", record.level())?;
+        map.serialize_entry("message", "request")?;
+        map.serialize_entry("method", record.method.as_str())?;
+        map.serialize_entry("path", &record.path())?;
+        map.serialize_entry("status", &record.status)?;
+        if let Some(subject) = &record.subject {
+            map.serialize_entry("kind", subject.kind.as_str())?;
+            map.serialize_entry("repo_key", &**subject.repo.key())?;
+            map.serialize_entry("name", subject.name.as_str())?;
+            if let Some(reference) = &subject.reference {
+                map.serialize_entry("reference", reference)?;
+                map.serialize_entry("reference_kind", if reference.tag().is_some() { "tag" } else { "digest" })?;
+            }
+            map.serialize_entry("upstream_url", &subject.upstream_url())?;
+        }
+        if let Some(outcome) = record.outcome {
+            map.serialize_entry("cache", outcome.as_str())?;
+        }
+        map.serialize_entry("bytes", &record.bytes)?;
+        map.serialize_entry("latency_ms", &millis(record.latency))?;
+        if let Some(first_byte) = record.first_byte {
+            map.serialize_entry("ttfb_ms", &millis(first_byte))?;
+        }
+        map.serialize_entry("client", &format_args!("{}", record.client))?;
+        if let Some(agent) = &record.user_agent {
+            let text = String::from_utf8_lossy(agent.as_bytes());
+            map.serialize_entry("user_agent", &Escaped { text: &text, most: USER_AGENT_SHOWN })?;
+        }
+        map.serialize_entry("request_id", record.request_id.as_str())?;
+        map.serialize_entry("trace_id", &record.trace.trace_id_hex())?;
+        if let Some(error) = &record.error {
+            map.serialize_entry("error", error)?;
+        }
+        match &record.end {
+            End::Complete => {}
+            End::ClientGone => map.serialize_entry("end", "client_gone")?,
+            End::Cut(why) => {
+                map.serialize_entry("end", "cut")?;
+                map.serialize_entry("cut", why)?;
+            }
+        }
+        map.end()
+    }
+}
+
+/// Milliseconds with microseconds behind the point.
+fn millis(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1_000_000.0).round() / 1000.0
+}
+
+struct Human<'a>(&'a RequestRecord);
+
+impl fmt::Display for Human<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let record = self.0;
+        let time = humantime::format_rfc3339_millis(record.time);
+        write!(f, "{time} {:>5} {} {} {}", record.level(), record.method, record.path(), record.status)?;
+        if let Some(outcome) = record.outcome {
+            write!(f, " {}", outcome.as_str())?;
+        }
+        write!(f, " {} B in {} ms", record.bytes, millis(record.latency))?;
+        if let Some(subject) = &record.subject {
+            write!(f, " repo_key={} upstream_url={}", subject.repo.key(), subject.upstream_url())?;
+        }
+        write!(f, " client={} request_id={}", record.client, record.request_id)?;
+        if let Some(error) = &record.error {
+            write!(f, " error=\"{}\"", Escaped { text: error, most: PATH_SHOWN })?;
+        }
+        match &record.end {
+            End::Complete => Ok(()),
+            End::ClientGone => f.write_str(" (the client left before the end)"),
+            End::Cut(why) => write!(f, " (cut: {})", Escaped { text: why, most: PATH_SHOWN }),
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use http::HeaderMap;
+
+    pub(crate) fn record(path: &str) -> RequestRecord {
+        let headers = HeaderMap::new();
+        RequestRecord {
+            time: SystemTime::UNIX_EPOCH,
+            method: Method::GET,
+            uri: path.parse().unwrap(),
+            client: "192.0.2.1:4711".parse().unwrap(),
+            user_agent: None,
+            request_id: RequestId::of(&headers),
+            trace: TraceContext::of(&headers),
+            subject: None,
+            outcome: Some(PullOutcome::Hit),
+            error: None,
+            status: 200,
+            first_byte: Some(Duration::from_micros(1500)),
+            latency: Duration::from_micros(2500),
+            bytes: 42,
+            end: End::Complete,
+        }
+    }
+
+    fn line(record: &RequestRecord, format: LogFormat) -> String {
+        let mut out = Vec::new();
+        record.write(format, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_json_line_carries_the_documented_fields() {
+        let mut record = record("/v2/a/manifests/latest?token=hunter2");
+        record.user_agent = Some(HeaderValue::from_static("docker/29"));
+        let text = line(&record, LogFormat::Json);
+        assert!(!text.contains("hunter2"), "{text}");
+        let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+        for (field, expected) in [
+            ("timestamp", "\"1970-01-01T00:00:00.000Z\""),
+            ("method", "\"GET\""),
+            ("path", "\"/v2/a/manifests/latest\""),
+            ("status", "200"),
+            ("cache", "\"hit\""),
+            ("bytes", "42"),
+            ("latency_ms", "2.5"),
+            ("ttfb_ms", "1.5"),
+            ("client", "\"192.0.2.1:4711\""),
+            ("user_agent", "\"docker/29\""),
+        ] {
+            assert_eq!(value[field].to_string(), expected, "{field}");
+        }
+        assert_eq!(value["trace_id"].as_str().unwrap().len(), 32);
+        assert!(value.get("end").is_none());
+    }
+
+    #[test]
+    fn hostile_text_stays_on_one_line_and_is_cut() {
+        let mut record = record("/x");
+        record.user_agent =
+            Some(HeaderValue::from_bytes(format!("a\tb\u{9b}31m{}", "x".repeat(10_000)).as_bytes()).unwrap());
+        record.error = Some("no\r\n2026 forged line \u{1b}[31m".into());
+        record.end = End::Cut("a\nb".into());
+        for format in [LogFormat::Json, LogFormat::Human] {
+            let text = line(&record, format);
+            assert_eq!(text.matches('\n').count(), 1, "{text:?}");
+            assert!(text.ends_with('\n') && !text.trim_end().contains(char::is_control), "{text:?}");
+            assert!(text.len() < 2000, "{} bytes", text.len());
+        }
+    }
+
+    #[test]
+    fn an_early_end_and_an_error_are_told() {
+        let mut record = record("/x");
+        record.end = End::ClientGone;
+        assert!(line(&record, LogFormat::Human).contains("client left"));
+        let value: serde_json::Value = serde_json::from_str(&line(&record, LogFormat::Json)).unwrap();
+        assert_eq!((&value["end"], &value["level"]), (&"client_gone".into(), &"INFO".into()));
+        record.status = 502;
+        let value: serde_json::Value = serde_json::from_str(&line(&record, LogFormat::Json)).unwrap();
+        assert_eq!(value["level"], "ERROR");
+    }
+}
