@@ -74,6 +74,7 @@ pub(crate) async fn fetch(
         url: &url,
         headers: &HeaderMap::new(),
         authorization: authorization.as_ref(),
+        traceparent: None,
         kind: ExchangeKind::Token,
         may_leave: MayLeave::Nothing,
     };

@@ -22,6 +22,7 @@ use crate::realm::{Realm, RealmRule};
 use crate::redirect::{Journey, MayLeave, follow};
 use crate::secret::Secret;
 use crate::token_cache::{TokenCache, TokenKey};
+use crate::trace_context;
 use crate::transport::{Attempt, Transport};
 use crate::upstream_error::read_start;
 
@@ -225,11 +226,13 @@ async fn travel(
     let authorization = offered.map(|offered| match offered {
         Authorization::Configured(header) | Authorization::Token { header, .. } => header,
     });
+    let traceparent = trace_context::current();
     let journey = Journey {
         method: &call.method,
         url: &call.url,
         headers: &call.headers,
         authorization,
+        traceparent: traceparent.as_ref(),
         kind: call.kind,
         may_leave: MayLeave::Origin,
     };

@@ -12,7 +12,6 @@ use crate::answer::{Answer, AnsweredBy};
 use crate::error::ClientError;
 use crate::exchange::ExchangeKind;
 use crate::redact;
-use crate::trace_context;
 use crate::transport::{Attempt, Outgoing, Transport};
 
 const MAX_HOPS: usize = 5;
@@ -23,6 +22,7 @@ pub(crate) struct Journey<'a> {
     pub(crate) url: &'a Url,
     pub(crate) headers: &'a HeaderMap,
     pub(crate) authorization: Option<&'a HeaderValue>,
+    pub(crate) traceparent: Option<&'a HeaderValue>,
     pub(crate) kind: ExchangeKind,
     pub(crate) may_leave: MayLeave,
 }
@@ -52,7 +52,7 @@ pub(crate) async fn follow(
                 url: &url,
                 headers: journey.headers,
                 authorization: journey.authorization.filter(|_| home),
-                traceparent: trace_context::current().filter(|_| home),
+                traceparent: journey.traceparent.filter(|_| home),
                 kind: journey.kind,
                 attempt,
             })

@@ -2,7 +2,7 @@
 //!
 //! A task-local, because it concerns every call alike and changes nothing about any of them: a parameter on each
 //! method would be passed through by all and used by one. Must not know tracing libraries. Invariant: it is sent to
-//! the upstream's own origin only, never to a redirect's or a realm's other host.
+//! the upstream's own origin only, never to another host that a redirect leads to, nor to a token server.
 
 use std::future::Future;
 

@@ -49,7 +49,7 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) url: &'a Url,
     pub(crate) headers: &'a HeaderMap,
     pub(crate) authorization: Option<&'a HeaderValue>,
-    pub(crate) traceparent: Option<HeaderValue>,
+    pub(crate) traceparent: Option<&'a HeaderValue>,
     pub(crate) kind: ExchangeKind,
     pub(crate) attempt: Attempt,
 }
@@ -164,7 +164,7 @@ fn request(outgoing: &Outgoing<'_>) -> reqwest::Request {
     if let Some(authorization) = outgoing.authorization {
         headers.insert(AUTHORIZATION, authorization.clone());
     }
-    if let Some(traceparent) = &outgoing.traceparent {
+    if let Some(traceparent) = outgoing.traceparent {
         headers.insert("traceparent", traceparent.clone());
     }
     request

@@ -98,13 +98,20 @@ async fn failures_and_bodies_given_up_are_reported_too() {
 #[tokio::test]
 async fn the_trace_goes_to_the_upstream_and_not_beyond() {
     let cdn = Server::start(|_| Reply::ok("blob")).await;
-    let location = cdn.at("/blob");
-    let server = Server::start(move |_| Reply::redirect(&location)).await;
+    let token_server = Server::start(|_| Reply::json(&json!({"token": "t"}))).await;
+    let (location, realm) = (cdn.at("/blob"), token_server.at("/token"));
+    let server = Server::start(move |seen| match seen.authorization() {
+        Some(_) => Reply::redirect(&location),
+        None => Reply::challenge(&format!("Bearer realm=\"{realm}\"")),
+    })
+    .await;
     let client = anonymous(&server);
     let call = async { client.get_blob(&name(), &digest(), None).await.map(drop) };
     with_traceparent(TraceContext::new(TRACEPARENT), call).await.unwrap();
     client.get_blob(&name(), &digest(), None).await.unwrap();
     let sent: Vec<_> = server.seen().iter().map(|seen| seen.header("traceparent").map(str::to_owned)).collect();
-    assert_eq!(sent, [Some(TRACEPARENT.to_owned()), None]);
-    assert!(cdn.seen().iter().all(|seen| seen.header("traceparent").is_none()));
+    assert_eq!(sent, [Some(TRACEPARENT.to_owned()), Some(TRACEPARENT.to_owned()), None]);
+    let others = [cdn.seen(), token_server.seen()].concat();
+    assert_eq!(others.len(), 3);
+    assert!(others.iter().all(|seen| seen.header("traceparent").is_none()), "{others:?}");
 }
