@@ -1,8 +1,8 @@
 //! Every statement, on one page.
 //!
 //! Must not know who runs them. Invariant: apart from `BEGIN` and `CHECK`, this is SQL that SQLite and PostgreSQL both
-//! read alike (`$1`, `ON CONFLICT`, no functions of one engine); no statement is put together at run time. Order by text
-//! is left to Rust, because engines collate differently.
+//! read alike (`$1`, `ON CONFLICT`, no functions of one engine); no statement is put together at run time. The order of
+//! names and tags is left to Rust, because engines collate differently.
 
 macro_rules! statements {
     ($($name:ident = $text:expr;)*) => {
@@ -87,7 +87,9 @@ statements! {
 mod tests {
     use sqlx::{AssertSqlSafe, Executor as _, Row as _, SqlSafeStr as _};
 
-    use super::{ALL, FIND_BLOB, FIND_DESCRIPTOR, FIND_MANIFEST, FIND_TAG, IS_LINKED, LIST_BLOBS, TAG_HISTORY};
+    use super::{
+        ALL, FIND_BLOB, FIND_DESCRIPTOR, FIND_MANIFEST, FIND_TAG, IS_LINKED, LIST_BLOBS, OLDEST_BLOBS, TAG_HISTORY,
+    };
     use crate::metadata::Metadata;
 
     async fn opened() -> (tempfile::TempDir, Metadata) {
@@ -108,7 +110,9 @@ mod tests {
     #[tokio::test]
     async fn what_a_pull_asks_is_found_by_index() {
         let (_directory, metadata) = opened().await;
-        for text in [FIND_TAG, IS_LINKED, FIND_MANIFEST, FIND_DESCRIPTOR, FIND_BLOB, LIST_BLOBS, TAG_HISTORY] {
+        for text in
+            [FIND_TAG, IS_LINKED, FIND_MANIFEST, FIND_DESCRIPTOR, FIND_BLOB, LIST_BLOBS, OLDEST_BLOBS, TAG_HISTORY]
+        {
             let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {text}"));
             let plan = sqlx::query(explain).fetch_all(metadata.readers()).await.unwrap();
             let plan: Vec<String> = plan.iter().map(|step| step.get("detail")).collect();

@@ -131,6 +131,7 @@ async fn blobs_are_listed_by_last_use_also_after_reopening() {
     let metadata = fixture.open().await;
     let row = |of: &str, seconds| BlobRow { digest: digest(of), size_bytes: 1 << 40, last_used: at(seconds) };
     assert_eq!(metadata.list_blobs().await.unwrap(), [row("b", 1), row("c", 3), row("a", 9)]);
+    assert_eq!(metadata.oldest_blobs(2).await.unwrap(), [row("b", 1), row("c", 3)]);
     assert_eq!(metadata.find_blob(&digest("c")).await.unwrap(), Some(row("c", 3)));
     assert_eq!(metadata.find_blob(&digest("not here")).await.unwrap(), None);
     metadata.put_blob(&digest("c"), 5, at(4)).await.unwrap();
