@@ -27,6 +27,7 @@ pub async fn nobody_changes_a_published_blob(fixture: &Fixture) {
     let late = staged.write_at(0, b"late").expect_err("a late write is refused");
     assert_eq!(late.kind(), io::ErrorKind::StaleNetworkFileHandle);
     staged.checkpoint().expect("a late checkpoint does nothing");
+    fixture.assert_holds_only(&[&bytes]).await;
     staged.discard().expect("a late discard does nothing");
     fixture.staging.remove(staged.digest()).expect("a late removal does nothing");
     fixture.assert_holds_only(&[&bytes]).await;
