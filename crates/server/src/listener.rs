@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -90,6 +91,8 @@ struct Shared<M> {
     max_connections: usize,
     open_connections: Gauge,
     cut: CancellationToken,
+    /// Connections that ended by the cut.
+    cut_connections: AtomicUsize,
     /// `None` once draining began.
     open: Mutex<Option<HashMap<SocketAddr, Open>>>,
 }
@@ -113,6 +116,7 @@ impl<M: MakeService> Listeners<M> {
                 max_connections,
                 open_connections,
                 cut: CancellationToken::new(),
+                cut_connections: AtomicUsize::new(0),
                 open: Mutex::new(Some(HashMap::new())),
             }),
         }
@@ -175,15 +179,17 @@ impl<M: MakeService> Listeners<M> {
             self.all_closed().await;
         };
         tokio::select! {
-            () = finished => return Drained::Clean,
-            () = sleep(deadline) => {}
+            () = finished => {}
+            () = sleep(deadline) => self.shared.cut.cancel(),
             () = self.shared.cut.cancelled() => {}
         }
-        let left = self.shared.max_connections - self.shared.places.available_permits();
-        self.shared.cut.cancel();
         // A cut connection's task ends as soon as it is polled; a task that never yields must not hold us up.
         let _ = timeout(Duration::from_secs(1), self.all_closed()).await;
-        Drained::Cut(left)
+        let left = self.shared.max_connections - self.shared.places.available_permits();
+        match self.shared.cut_connections.load(Ordering::Relaxed) + left {
+            0 => Drained::Clean,
+            cut => Drained::Cut(cut),
+        }
     }
 
     /// Cuts every connection at once: the second signal. A `drain` under way ends.
@@ -256,14 +262,16 @@ impl<M: MakeService> Shared<M> {
             let service = self.make.make(info);
             tokio::select! {
                 () = self.runner.run(stream, info, service, drain) => {}
-                () = self.cut.cancelled() => {}
+                () = self.cut.cancelled() => {
+                    self.cut_connections.fetch_add(1, Ordering::Relaxed);
+                }
             }
             drop(place);
         });
     }
 }
 
-/// How long to wait after accept failed: at once for a client that left, longer and longer when the process is out of
+/// How long to wait after accept failed: not at all for a client that left, longer and longer when the process is out of
 /// descriptors or memory.
 #[derive(Default)]
 struct Pause {
@@ -271,23 +279,32 @@ struct Pause {
 }
 
 impl Pause {
+    const FIRST: Duration = Duration::from_millis(10);
+    const DOUBLINGS: u32 = 7;
+
     fn clear(&mut self) {
         self.failures = 0;
     }
 
     async fn after(&mut self, error: &io::Error) {
+        if let Some(wait) = self.wait(error) {
+            if self.failures == 1 {
+                tracing::error!(%error, "cannot accept connections; trying again until it works");
+            }
+            sleep(wait).await;
+        }
+    }
+
+    fn wait(&mut self, error: &io::Error) -> Option<Duration> {
         if matches!(
             error.kind(),
             io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
         ) {
-            return;
+            return None;
         }
-        let wait = Duration::from_millis(10 << self.failures.min(7));
-        if self.failures == 0 {
-            tracing::error!(%error, "cannot accept connections; trying again until it works");
-        }
-        self.failures += 1;
-        sleep(wait).await;
+        let wait = Self::FIRST * 2_u32.pow(self.failures.min(Self::DOUBLINGS));
+        self.failures = self.failures.saturating_add(1);
+        Some(wait)
     }
 }
 
@@ -304,5 +321,31 @@ impl<'a> Counted<'a> {
 impl Drop for Counted<'_> {
     fn drop(&mut self) {
         self.0.dec();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn out_of_descriptors_waits_longer_and_longer_but_never_for_good() {
+        let mut pause = Pause::default();
+        let exhausted = io::Error::other("Too many open files");
+        let waits: Vec<_> = (0..100).filter_map(|_| pause.wait(&exhausted)).collect();
+        assert_eq!((waits.len(), waits[0]), (100, Duration::from_millis(10)));
+        assert!(waits.is_sorted());
+        assert_eq!(waits[99], Duration::from_millis(1280));
+        pause.clear();
+        assert_eq!(pause.wait(&exhausted), Some(Duration::from_millis(10)));
+    }
+
+    #[test]
+    fn a_client_that_left_costs_no_wait() {
+        let mut pause = Pause::default();
+        for kind in [io::ErrorKind::ConnectionAborted, io::ErrorKind::ConnectionReset, io::ErrorKind::Interrupted] {
+            assert_eq!(pause.wait(&kind.into()), None);
+        }
+        assert_eq!(pause.failures, 0);
     }
 }
