@@ -98,7 +98,13 @@ impl BlobBody {
                 let what = format!("more than the {expected} bytes it announced");
                 self.fail(ClientError::Protocol { upstream: self.upstream.clone(), what })
             }
-            Some(_) | None => Poll::Ready(Some(Ok(piece))),
+            expected => {
+                if expected == Some(self.record.bytes()) {
+                    // All of it is here, whether or not the caller asks once more to hear so.
+                    self.record.complete();
+                }
+                Poll::Ready(Some(Ok(piece)))
+            }
         }
     }
 

@@ -4,6 +4,7 @@
 //! its length, so it is safe in paths and its text form is canonical: equal digests have equal text.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 
 use aws_lc_rs::digest as hash;
@@ -58,10 +59,17 @@ impl fmt::Display for DigestAlgorithm {
 }
 
 /// The digest of some bytes: `sha256:<64 lowercase hex>` or `sha512:<128 lowercase hex>`.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Digest(Value);
 
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+impl Hash for Digest {
+    /// A digest is spread evenly already: a part of it, too long to collide on purpose, is enough for a map.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write(&self.bytes()[..16]);
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Value {
     Sha256([u8; 32]),
     Sha512([u8; 64]),
@@ -170,7 +178,13 @@ fn decode(algorithm: DigestAlgorithm, value: &str) -> Result<Digest, hex::FromHe
 
 impl fmt::Display for Digest {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}:{}", self.algorithm(), self.hex())
+        // On the stack: digests are printed into headers and log lines on every request.
+        let mut text = [0; 128];
+        let text = &mut text[..self.algorithm().hex_len()];
+        hex::encode_to_slice(self.bytes(), text).map_err(|_| fmt::Error)?;
+        formatter.write_str(self.algorithm().as_str())?;
+        formatter.write_str(":")?;
+        formatter.write_str(std::str::from_utf8(text).map_err(|_| fmt::Error)?)
     }
 }
 

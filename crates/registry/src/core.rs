@@ -62,7 +62,13 @@ impl std::fmt::Debug for Core {
 }
 
 impl Core {
-    pub(crate) fn new(metadata: Metadata, cache: Arc<Cache>, metrics: Metrics, upstream: UpstreamDefaults, file: FileRepositories) -> Self {
+    pub(crate) fn new(
+        metadata: Metadata,
+        cache: Arc<Cache>,
+        metrics: Metrics,
+        upstream: UpstreamDefaults,
+        file: FileRepositories,
+    ) -> Self {
         Self {
             fills: Fills::new(cache.clone(), metadata.clone(), metrics.clone()),
             metadata,
@@ -107,16 +113,23 @@ impl Core {
         let file = self.file.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut specs: Vec<(RepositorySpec, Source)> = file.specs.into_iter().map(|s| (s, Source::File)).collect();
         for row in rows {
-            match serde_json::from_str(&row.document).map_err(|e| e.to_string()).and_then(|document| parse(row.key.clone(), &document)) {
+            match serde_json::from_str(&row.document)
+                .map_err(|e| e.to_string())
+                .and_then(|document| parse(row.key.clone(), &document))
+            {
                 Ok(spec) => specs.push((spec, Source::Api)),
-                Err(why) => tracing::error!(repo_key = %row.key, why, "a stored repository cannot be read and is left out"),
+                Err(why) => {
+                    tracing::error!(repo_key = %row.key, why, "a stored repository cannot be read and is left out");
+                }
             }
         }
         if file.builtin == Builtins::Included {
             for (key, document) in builtin_specs() {
                 match parse(key.clone(), &document) {
                     Ok(spec) => specs.push((spec, Source::Builtin)),
-                    Err(why) => tracing::error!(repo_key = %key, why, "a built-in repository cannot be read and is left out"),
+                    Err(why) => {
+                        tracing::error!(repo_key = %key, why, "a built-in repository cannot be read and is left out");
+                    }
                 }
             }
         }
@@ -132,10 +145,11 @@ impl Core {
             if repositories.iter().any(|r| r.spec().key == spec.key) {
                 continue;
             }
-            let kept = old.get(spec.key.as_ref()).filter(|r| r.source() == source && r.spec().document == spec.document);
+            let kept =
+                old.get(spec.key.as_ref()).filter(|r| r.source() == source && r.spec().document == spec.document);
             match kept.cloned().map_or_else(|| self.build(spec.clone(), source), Ok) {
                 Ok(repository) => repositories.push(repository),
-                Err(error) => tracing::error!(repo_key = %spec.key, %error, "a repository cannot be set up and is left out"),
+                Err(why) => tracing::error!(repo_key = %spec.key, why, "a repository cannot be set up and is left out"),
             }
         }
         self.metrics.repositories.set(i64::try_from(repositories.len()).unwrap_or(i64::MAX));
@@ -143,7 +157,7 @@ impl Core {
         self.changes.send_modify(|generation| *generation += 1);
     }
 
-    fn build(&self, spec: RepositorySpec, source: Source) -> Result<Arc<Repository>, client::ClientError> {
+    fn build(&self, spec: RepositorySpec, source: Source) -> Result<Arc<Repository>, String> {
         let observer = Observer::new(Arc::from(spec.key.as_ref()), self.metrics.clone());
         Repository::build(spec, source, &self.upstream, Arc::new(observer)).map(Arc::new)
     }
@@ -157,6 +171,7 @@ impl Core {
 }
 
 fn parse(key: RepoKey, document: &serde_json::Value) -> Result<RepositorySpec, String> {
-    RepositorySpec::from_document(key, document)
-        .map_err(|problems| problems.iter().map(|p| format!("{}: {}", p.path, p.message)).collect::<Vec<_>>().join("; "))
+    RepositorySpec::from_document(key, document).map_err(|problems| {
+        problems.iter().map(|p| format!("{}: {}", p.path, p.message)).collect::<Vec<_>>().join("; ")
+    })
 }

@@ -57,7 +57,7 @@ pub enum PullError {
     #[error("blob {digest} not found at upstream {}", said.upstream)]
     BlobUnknown {
         /// The blob asked for.
-        digest: Digest,
+        digest: Box<Digest>,
         /// What upstream answered.
         said: UpstreamSaid,
     },
@@ -103,9 +103,9 @@ pub enum PullError {
     #[error("upstream {} sent bytes that hash to {actual}, not to {expected}; nothing was kept", said.upstream)]
     Corrupt {
         /// The digest asked for.
-        expected: Digest,
+        expected: Box<Digest>,
         /// The digest of what came.
-        actual: Digest,
+        actual: Box<Digest>,
         /// Who sent it.
         said: UpstreamSaid,
     },
@@ -176,7 +176,12 @@ pub(crate) enum Subject {
 }
 
 /// Turns the client library's error into a pull error about `subject`.
-pub(crate) fn from_client(repo_key: &Arc<str>, upstream: &Arc<str>, subject: &Subject, error: &ClientError) -> PullError {
+pub(crate) fn from_client(
+    repo_key: &Arc<str>,
+    upstream: &Arc<str>,
+    subject: &Subject,
+    error: &ClientError,
+) -> PullError {
     let message = error.upstream_message().map_or_else(|| error.to_string(), str::to_owned);
     let said = UpstreamSaid {
         repo_key: repo_key.clone(),
@@ -187,7 +192,7 @@ pub(crate) fn from_client(repo_key: &Arc<str>, upstream: &Arc<str>, subject: &Su
     match error {
         ClientError::NotFound { .. } => match subject {
             Subject::Manifest(what) => PullError::ManifestUnknown { what: what.clone(), said },
-            Subject::Blob(digest) => PullError::BlobUnknown { digest: *digest, said },
+            Subject::Blob(digest) => PullError::BlobUnknown { digest: Box::new(*digest), said },
         },
         ClientError::Unauthorized { .. } | ClientError::Denied { .. } => PullError::Denied { said },
         ClientError::RateLimited { retry_after, .. } => PullError::RateLimited { retry_after: *retry_after, said },
@@ -195,7 +200,7 @@ pub(crate) fn from_client(repo_key: &Arc<str>, upstream: &Arc<str>, subject: &Su
         ClientError::Unreachable { .. } => PullError::UpstreamUnreachable { said },
         ClientError::Refused { .. } => PullError::EgressRefused { said },
         ClientError::DigestMismatch { expected, actual, .. } => {
-            PullError::Corrupt { expected: *expected, actual: *actual, said }
+            PullError::Corrupt { expected: Box::new(*expected), actual: Box::new(*actual), said }
         }
         ClientError::UpstreamStatus { .. }
         | ClientError::Interrupted { .. }

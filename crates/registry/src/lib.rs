@@ -20,16 +20,16 @@ mod registry;
 mod repositories;
 mod trace;
 
+pub use crate::core::Builtins;
 pub use client::{Credential, Reach, Timeouts};
 pub use error::{PullError, UpstreamSaid};
 pub use fill::BlobStream;
 pub use metrics::{Metrics, PullKind};
 pub use outcome::{Freshness, PullOutcome};
 pub use pull::{BlobFacts, ManifestAnswer, OpenBlob, TagsAnswer, TagsQuery};
-pub use crate::core::Builtins;
 pub use registry::{Readiness, Registry, RegistryConfig, StartError, Stores};
-pub use trace::TraceParent;
 pub use repositories::{
     FIELDS, FieldDoc, FieldProblem, FillOnRange, Repository, RepositoryAdmin, RepositoryError, RepositorySpec,
     RepositoryView, Route, RouteQuery, Source, TagPattern, UpstreamDefaults, parse_duration,
 };
+pub use trace::TraceParent;

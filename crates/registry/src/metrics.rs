@@ -145,35 +145,113 @@ impl Metrics {
     }
 
     fn register_pulls(&self, registry: &mut Registry) {
-        registry.register("transship_pulls", "Pulls by repository, kind and outcome (hit, miss, stale, revalidated, bypassed)", self.pulls.clone());
-        registry.register_with_unit("transship_served", "Bytes of content sent to clients by repository and outcome", Unit::Bytes, self.served_bytes.clone());
-        registry.register("transship_upstream_exchanges", "Exchanges with upstreams by repository, kind and status class", self.upstream_exchanges.clone());
-        registry.register_with_unit("transship_upstream_received", "Bytes of bodies received from upstreams", Unit::Bytes, self.upstream_bytes.clone());
-        registry.register_with_unit("transship_upstream_first_byte", "Time from asking an upstream to its response headers", Unit::Seconds, self.upstream_first_byte.clone());
-        registry.register_with_unit("transship_upstream_exchange", "Time of a whole upstream exchange, body included", Unit::Seconds, self.upstream_total.clone());
+        registry.register(
+            "transship_pulls",
+            "Pulls by repository, kind and outcome (hit, miss, stale, revalidated, bypassed)",
+            self.pulls.clone(),
+        );
+        registry.register_with_unit(
+            "transship_served",
+            "Bytes of content sent to clients by repository and outcome",
+            Unit::Bytes,
+            self.served_bytes.clone(),
+        );
+        registry.register(
+            "transship_upstream_exchanges",
+            "Exchanges with upstreams by repository, kind and status class",
+            self.upstream_exchanges.clone(),
+        );
+        registry.register_with_unit(
+            "transship_upstream_received",
+            "Bytes of bodies received from upstreams",
+            Unit::Bytes,
+            self.upstream_bytes.clone(),
+        );
+        registry.register_with_unit(
+            "transship_upstream_first_byte",
+            "Time from asking an upstream to its response headers",
+            Unit::Seconds,
+            self.upstream_first_byte.clone(),
+        );
+        registry.register_with_unit(
+            "transship_upstream_exchange",
+            "Time of a whole upstream exchange, body included",
+            Unit::Seconds,
+            self.upstream_total.clone(),
+        );
         registry.register("transship_repositories", "Repositories that can be pulled from", self.repositories.clone());
     }
 
     fn register_fills(&self, registry: &mut Registry) {
-        registry.register("transship_fills_in_flight", "Fills (upstream to store) under way", self.fills_in_flight.clone());
+        registry.register(
+            "transship_fills_in_flight",
+            "Fills (upstream to store) under way",
+            self.fills_in_flight.clone(),
+        );
         registry.register("transship_fill_followers", "Responses that tail a fill", self.fill_followers.clone());
-        registry.register("transship_fills_resumed", "Fills continued from bytes that a former process or attempt left", self.fills_resumed.clone());
+        registry.register(
+            "transship_fills_resumed",
+            "Fills continued from bytes that a former process or attempt left",
+            self.fills_resumed.clone(),
+        );
         registry.register("transship_fills_failed", "Fills that broke off", self.fills_failed.clone());
-        registry.register("transship_integrity_failures", "Blobs whose bytes did not hash to their digest", self.integrity_failures.clone());
-        registry.register("transship_no_room", "Pulls streamed past the cache because disk or budget had no room", self.no_room.clone());
-        registry.register_with_unit("transship_staged", "Bytes written to staging", Unit::Bytes, self.staged_bytes.clone());
+        registry.register(
+            "transship_integrity_failures",
+            "Blobs whose bytes did not hash to their digest",
+            self.integrity_failures.clone(),
+        );
+        registry.register(
+            "transship_no_room",
+            "Pulls streamed past the cache because disk or budget had no room",
+            self.no_room.clone(),
+        );
+        registry.register_with_unit(
+            "transship_staged",
+            "Bytes written to staging",
+            Unit::Bytes,
+            self.staged_bytes.clone(),
+        );
     }
 
     fn register_cache(&self, registry: &mut Registry) {
-        registry.register_with_unit("transship_cache_size", "Bytes in the cache, growing objects included", Unit::Bytes, self.cache_bytes.clone());
-        registry.register_with_unit("transship_cache_max_size", "The cache's budget", Unit::Bytes, self.cache_max_bytes.clone());
+        registry.register_with_unit(
+            "transship_cache_size",
+            "Bytes in the cache, growing objects included",
+            Unit::Bytes,
+            self.cache_bytes.clone(),
+        );
+        registry.register_with_unit(
+            "transship_cache_max_size",
+            "The cache's budget",
+            Unit::Bytes,
+            self.cache_max_bytes.clone(),
+        );
         registry.register("transship_evicted_blobs", "Blobs evicted to hold the budget", self.evicted_blobs.clone());
-        registry.register_with_unit("transship_evicted", "Bytes evicted to hold the budget", Unit::Bytes, self.evicted_bytes.clone());
+        registry.register_with_unit(
+            "transship_evicted",
+            "Bytes evicted to hold the budget",
+            Unit::Bytes,
+            self.evicted_bytes.clone(),
+        );
+    }
+
+    /// Makes one series of every family, so that a reference made from the registration shows all with their labels.
+    pub fn show_every_family(&self) {
+        let key: Arc<str> = Arc::from("key");
+        self.pulled(&key, PullKind::Blob, PullOutcome::Hit);
+        self.served(&key, PullOutcome::Hit, 0);
+        let labels = UpstreamLabels { repo_key: KeyLabel(key.clone()), kind: "blob", status: "2xx" };
+        drop(self.upstream_exchanges.get_or_create(&labels));
+        let labels = RepoLabels { repo_key: KeyLabel(key) };
+        drop(self.upstream_bytes.get_or_create(&labels));
+        drop(self.upstream_first_byte.get_or_create(&labels));
+        drop(self.upstream_total.get_or_create(&labels));
     }
 
     /// Counts one answered pull.
     pub fn pulled(&self, repo_key: &Arc<str>, kind: PullKind, outcome: PullOutcome) {
-        let labels = PullLabels { repo_key: KeyLabel(repo_key.clone()), kind: kind.as_str(), outcome: outcome.as_str() };
+        let labels =
+            PullLabels { repo_key: KeyLabel(repo_key.clone()), kind: kind.as_str(), outcome: outcome.as_str() };
         self.pulls.get_or_create(&labels).inc();
     }
 

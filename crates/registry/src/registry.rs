@@ -92,7 +92,12 @@ impl Registry {
     }
 
     /// Opens a blob for reading. `ranges` are those the answer will hold: `None` fills all of it.
-    pub async fn open_blob(&self, route: &Route, digest: &Digest, ranges: Option<&RangeHeader>) -> Result<OpenBlob, PullError> {
+    pub async fn open_blob(
+        &self,
+        route: &Route,
+        digest: &Digest,
+        ranges: Option<&RangeHeader>,
+    ) -> Result<OpenBlob, PullError> {
         crate::pull::open_blob(&self.core, route, digest, ranges).await
     }
 
@@ -127,7 +132,12 @@ impl Registry {
     }
 
     /// Takes over a changed configuration.
-    pub async fn reload(&self, repositories: Vec<RepositorySpec>, builtins: Builtins, cache_max_bytes: u64) -> Result<(), PullError> {
+    pub async fn reload(
+        &self,
+        repositories: Vec<RepositorySpec>,
+        builtins: Builtins,
+        cache_max_bytes: u64,
+    ) -> Result<(), PullError> {
         let _guard = self.core.admin_lock.lock().await;
         self.core.replace_file(FileRepositories { specs: repositories, builtin: builtins }).await?;
         self.core.cache.set_max_bytes(cache_max_bytes).await;
@@ -176,7 +186,9 @@ impl Registry {
     async fn resume_fills(self) {
         let staged = match self.core.cache.staging().list() {
             Ok(staged) => staged,
-            Err(error) => return tracing::error!(%error, "staging cannot be listed; fills of a former run wait for a pull"),
+            Err(error) => {
+                return tracing::error!(%error, "staging cannot be listed; fills of a former run wait for a pull");
+            }
         };
         let map = self.core.map().clone();
         let origins = staged.into_iter().filter(|s| s.note.whole).filter_map(|staged| {

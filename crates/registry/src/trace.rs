@@ -21,22 +21,37 @@ pub struct TraceParent {
 
 impl TraceParent {
     fn context(self) -> client::TraceContext {
-        client::TraceContext::new(&format!("00-{:032x}-{:016x}-{:02x}", self.trace_id, self.span_id, u8::from(self.sampled)))
+        client::TraceContext::new(&format!(
+            "00-{:032x}-{:016x}-{:02x}",
+            self.trace_id,
+            self.span_id,
+            u8::from(self.sampled)
+        ))
     }
 }
 
 /// Runs work that asks upstream: under a span of its own, and with `traceparent` on every request it sends.
-pub(crate) fn upstream_fetch<T, F>(trace: Option<TraceParent>, repo_key: &str, what: &'static str, work: F) -> impl Future<Output = T> + Send + use<T, F>
+pub(crate) fn upstream_fetch<T, F>(
+    trace: Option<TraceParent>,
+    repo_key: &str,
+    what: &'static str,
+    work: F,
+) -> impl Future<Output = T> + Send + use<T, F>
 where
     F: Future<Output = T> + Send,
 {
     let span = tracing::info_span!(target: "transship::trace::upstream", "upstream fetch", otel.kind = "client", repo_key, what);
     let context = trace.map_or(client::TraceContext::NONE, TraceParent::context);
-    client::with_traceparent(context, work).instrument(span)
+    // Boxed: an exchange is large, and the futures that may lead to one are made on every hit.
+    client::with_traceparent(context, Box::pin(work)).instrument(span)
 }
 
 /// Runs a look into memory and store.
-pub(crate) fn cache_lookup<T, F>(repo_key: &str, what: &'static str, work: F) -> impl Future<Output = Result<T, PullError>> + use<T, F>
+pub(crate) fn cache_lookup<T, F>(
+    repo_key: &str,
+    what: &'static str,
+    work: F,
+) -> impl Future<Output = Result<T, PullError>> + use<T, F>
 where
     F: Future<Output = Result<T, PullError>>,
 {

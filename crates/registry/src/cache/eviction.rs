@@ -22,7 +22,7 @@ pub(crate) enum EvictionPolicy {
 /// Candidates asked for at a time.
 const BATCH: u32 = 64;
 /// An idle growing object this old goes before any blob: nobody came back for it.
-const FORGOTTEN: Duration = Duration::from_secs(3600);
+const FORGOTTEN: Duration = Duration::from_hours(1);
 
 impl Cache {
     /// Evicts until `room` can grow to `bytes`. The caller holds the evictor's lock.

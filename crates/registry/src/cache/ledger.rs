@@ -96,9 +96,9 @@ impl Ledger {
     /// Takes `more` bytes if they fit.
     pub(super) fn try_take(&self, more: u64) -> bool {
         let max = self.max();
-        let taken = self.used.fetch_update(Ordering::AcqRel, Ordering::Acquire, |used| {
-            used.checked_add(more).filter(|sum| *sum <= max)
-        });
+        let taken = self
+            .used
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |used| used.checked_add(more).filter(|sum| *sum <= max));
         taken.inspect(|before| self.note_used(before + more)).is_ok()
     }
 

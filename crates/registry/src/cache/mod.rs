@@ -106,7 +106,7 @@ impl Cache {
             evicting: tokio::sync::Mutex::new(()),
             handles: moka::sync::Cache::builder()
                 .max_capacity(OPEN_FILES)
-                .time_to_idle(std::time::Duration::from_secs(120))
+                .time_to_idle(std::time::Duration::from_mins(2))
                 .build(),
             buffers: BufferPool::new(READ_BUDGET_BYTES / 2),
             metrics,
@@ -151,7 +151,9 @@ impl Cache {
         match self.store.put(digest, bytes).await {
             Ok(()) => {
                 room.into_stored(size);
-                self.record(digest, size).await?;
+                if let Err(error) = self.record(digest, size).await {
+                    tracing::error!(%digest, %error, "a manifest is stored but could not be recorded");
+                }
                 Ok(true)
             }
             Err(StoreError::NoSpace { .. }) => {
@@ -196,9 +198,19 @@ impl Cache {
         Ok(())
     }
 
-    /// Reserves room for `bytes` of `digest` in staging, evicting where needed; `None` when there is none to be had.
-    pub(crate) async fn reserve(&self, digest: Digest, bytes: u64) -> Option<Reservation> {
-        let mut room = Reservation::empty(digest, self.ledger.clone());
+    /// Takes over what an idle growing object of `digest` holds; a new one holds nothing yet.
+    pub(crate) fn take_over(&self, digest: Digest) -> Reservation {
+        Reservation::empty(digest, self.ledger.clone())
+    }
+
+    /// Whether a blob of `size` bytes can never fit.
+    pub(crate) fn is_too_large(&self, size: u64) -> bool {
+        size > self.ledger.max()
+    }
+
+    /// Reserves room for `bytes` of `digest`, evicting where needed; `None` when there is none to be had.
+    async fn reserve(&self, digest: Digest, bytes: u64) -> Option<Reservation> {
+        let mut room = self.take_over(digest);
         self.grow(&mut room, bytes).await.then_some(room)
     }
 
@@ -265,7 +277,9 @@ impl Cache {
             rows.insert(row.digest, row.size_bytes);
         }
         for file in self.store.list().await.map_err(|e| storage(&e))? {
-            if rows.remove(&file.digest).is_none() && self.metadata.find_blob(&file.digest).await.map_err(|e| storage(&e))?.is_none() {
+            if rows.remove(&file.digest).is_none()
+                && self.metadata.find_blob(&file.digest).await.map_err(|e| storage(&e))?.is_none()
+            {
                 tracing::info!(digest = %file.digest, bytes = file.size_bytes, "adopting a stored blob that had no record");
                 self.metadata.put_blob(&file.digest, file.size_bytes, file.modified).await.map_err(|e| storage(&e))?;
                 self.ledger.add_stored(file.size_bytes);
@@ -303,4 +317,3 @@ impl BlobRead for EmptyBlob {
         Ok(Bytes::new())
     }
 }
-

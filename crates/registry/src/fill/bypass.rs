@@ -81,7 +81,7 @@ impl Bypass {
         let actual = digester.finish();
         if actual != self.origin.digest {
             let said = self.origin.said("the bytes do not hash to the digest");
-            return Err(PullError::Corrupt { expected: self.origin.digest, actual, said });
+            return Err(PullError::Corrupt { expected: Box::new(self.origin.digest), actual: Box::new(actual), said });
         }
         let tail = self.tail.split().freeze();
         Ok((!tail.is_empty()).then_some(tail))

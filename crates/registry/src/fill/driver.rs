@@ -6,14 +6,15 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use oci::{ByteRange, Digest};
+use blob_store::StoreError;
+use oci::{ByteRange, Digest, Digester};
 use tokio::task::JoinSet;
 use tracing::Instrument;
 
 use super::Shared;
 use super::flow::{self, FlowContext, FlowEnd, FlowPosition};
 use super::frontier::Frontier;
-use super::growing::{Growing, Phase};
+use super::growing::{Growing, Phase, Unfinished};
 use super::plan::{self, FlowKind, FlowView, View};
 use crate::cache::Reservation;
 use crate::error::PullError;
@@ -71,25 +72,34 @@ pub(super) async fn drive(shared: Arc<Shared>, growing: Arc<Growing>) {
     }
     let context = match open(&shared, &growing).await {
         Ok(context) => Arc::new(context),
+        Err(StoreError::NoSpace { .. }) => {
+            shared.metrics.no_room.inc();
+            tracing::warn!(digest = %growing.origin.digest, "disk full: streaming past the cache");
+            registered.leave();
+            let nothing = Unfinished { hashed: 0, digester: Digester::new(growing.origin.digest.algorithm()) };
+            growing.finish_without_room(None, nothing);
+            return;
+        }
         Err(error) => {
             registered.leave();
-            growing.finish(Phase::Failed(error));
+            growing.finish(Phase::Failed(PullError::storage(&error)));
             return;
         }
     };
-    let mut driver = Driver { context: context.clone(), flows: JoinSet::new(), positions: Vec::new(), ranges_ignored: false };
+    let mut driver =
+        Driver { context: context.clone(), flows: JoinSet::new(), positions: Vec::new(), ranges_ignored: false };
     let end = driver.run().await;
     driver.flows.shutdown().await;
     drop(driver);
     close(&registered, context, end).await;
 }
 
-/// Opens the staging file, takes over what is in it, and reserves its room.
-async fn open(shared: &Arc<Shared>, growing: &Arc<Growing>) -> Result<FlowContext, PullError> {
+/// Opens the staging file, takes over what is in it and the room it has.
+async fn open(shared: &Arc<Shared>, growing: &Arc<Growing>) -> Result<FlowContext, StoreError> {
     let origin = &growing.origin;
-    let room = shared.cache.reserve(origin.digest, 0).await.ok_or_else(|| PullError::Storage("no room".into()))?;
+    let room = shared.cache.take_over(origin.digest);
     let (staging, digest, repo_key) = (shared.cache.staging().clone(), origin.digest, origin.repo.key().to_string());
-    let staged = tokio::task::spawn_blocking(move || {
+    let opened = tokio::task::spawn_blocking(move || {
         let staged = staging.open_blob(&digest)?;
         if staged.present().is_empty() || staged.note().repo_key == repo_key {
             return Ok(staged);
@@ -99,7 +109,7 @@ async fn open(shared: &Arc<Shared>, growing: &Arc<Growing>) -> Result<FlowContex
         staging.remove(&digest)?;
         staging.open_blob(&digest)
     });
-    let staged = staged.await.map_err(|e| PullError::storage(&e))?.map_err(|e| PullError::storage(&e))?;
+    let staged = opened.await.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()))?;
     {
         let mut state = growing.state();
         let resumable = staged.size().is_none() || state.size.is_none() || staged.size() == state.size;
@@ -137,9 +147,7 @@ impl Driver {
             if self.is_complete() {
                 return End::Complete;
             }
-            if let Err(end) = self.start_flows() {
-                return end;
-            }
+            self.start_flows();
             let idle = self.flows.is_empty();
             tokio::select! {
                 () = self.context.shared.stop.cancelled() => return End::Stopped,
@@ -178,7 +186,8 @@ impl Driver {
         drop(state);
         let staged = &self.context.staged;
         let origin = &growing.origin;
-        let note = blob_store::StagedNote { repo_key: origin.repo.key().to_string(), name: origin.name.to_string(), whole };
+        let note =
+            blob_store::StagedNote { repo_key: origin.repo.key().to_string(), name: origin.name.to_string(), whole };
         if staged.note() != note {
             staged.set_note(note);
         }
@@ -194,7 +203,7 @@ impl Driver {
         state.size.is_some_and(|size| state.present.contiguous_from(0) == size)
     }
 
-    fn start_flows(&mut self) -> Result<(), End> {
+    fn start_flows(&mut self) {
         let starts = {
             let state = self.context.growing.state();
             let wants: Vec<ByteRange> = state.wants.values().copied().collect();
@@ -215,7 +224,6 @@ impl Driver {
             let flow = async move { (position.clone(), flow::run(context, position).await) };
             self.flows.spawn(flow.in_current_span());
         }
-        Ok(())
     }
 
     fn ended(&mut self, ended: Result<(Arc<FlowPosition>, FlowEnd), tokio::task::JoinError>) -> Option<End> {
@@ -323,7 +331,11 @@ async fn corrupt(registered: &Registered, context: &Arc<FlowContext>, actual: Di
     discard(context).await;
     registered.leave();
     let said = origin.said("the bytes do not hash to the digest");
-    context.growing.finish(Phase::Failed(PullError::Corrupt { expected: origin.digest, actual, said }));
+    context.growing.finish(Phase::Failed(PullError::Corrupt {
+        expected: Box::new(origin.digest),
+        actual: Box::new(actual),
+        said,
+    }));
 }
 
 async fn without_room(registered: &Registered, context: Arc<FlowContext>, size: Option<u64>) {
@@ -368,7 +380,7 @@ async fn discard(context: &Arc<FlowContext>) {
 }
 
 /// The hash over everything contiguous from the start.
-async fn hashed(context: &Arc<FlowContext>) -> Result<super::growing::Unfinished, PullError> {
+async fn hashed(context: &Arc<FlowContext>) -> Result<Unfinished, PullError> {
     let context = context.clone();
     let done = tokio::task::spawn_blocking(move || {
         let end = context.growing.state().present.contiguous_from(0);

@@ -24,7 +24,7 @@ use crate::error::PullError;
 /// Largest batch written at once.
 const BATCH_BYTES: usize = 512 << 10;
 /// A main flow that runs into this many bytes that are present already stops and is planned anew behind them.
-const PRESENT_AHEAD_BYTES: u64 = 1 << 20;
+const PRESENT_AHEAD_BYTES: u64 = 2 << 20;
 
 /// What all flows of one fill share.
 pub(super) struct FlowContext {
@@ -50,9 +50,9 @@ impl FlowPosition {
     pub(super) fn new(start: Start) -> Self {
         Self {
             kind: start.kind,
-            at: AtomicU64::new(start.start),
+            at: AtomicU64::new(start.from),
             end: AtomicU64::new(start.end.unwrap_or(u64::MAX)),
-            first: start.start,
+            first: start.from,
             since: Instant::now(),
         }
     }
@@ -101,7 +101,9 @@ pub(super) async fn run(context: Arc<FlowContext>, position: Arc<FlowPosition>) 
     }
     if let Some(total) = opening.total.filter(|total| !context.growing.learn_size(*total)) {
         let known = known.unwrap_or_default();
-        return FlowEnd::Failed(context.growing.origin.protocol(format!("says the blob has {total} bytes, not {known}")));
+        return FlowEnd::Failed(
+            context.growing.origin.protocol(format!("says the blob has {total} bytes, not {known}")),
+        );
     }
     let ignored = opening.offset < view.at;
     if ignored || view.end.is_none() {

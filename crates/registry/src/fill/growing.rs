@@ -41,6 +41,8 @@ pub(crate) enum NotGrowing {
     Failed(PullError),
     /// The blob is in the store by now.
     Stored,
+    /// There is no room, and not even its size is known.
+    NoRoom,
 }
 
 impl From<PullError> for NotGrowing {
@@ -103,7 +105,15 @@ impl Growing {
             readers: 0,
             next_want: 0,
         };
-        Self { origin, staged: OnceLock::new(), kept: OnceLock::new(), state: Mutex::new(state), changed: Notify::new(), work: Notify::new(), metrics }
+        Self {
+            origin,
+            staged: OnceLock::new(),
+            kept: OnceLock::new(),
+            state: Mutex::new(state),
+            changed: Notify::new(),
+            work: Notify::new(),
+            metrics,
+        }
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
@@ -219,7 +229,8 @@ impl Attached {
     pub(crate) async fn size(&self, within: Duration) -> Result<u64, NotGrowing> {
         let found = self.growing.wait_for(|state| match state.phase.ended() {
             Some(Err(ended)) => Some(Err(ended)),
-            Some(Ok(())) | None => state.size.map(Ok),
+            Some(Ok(())) => Some(state.size.ok_or(NotGrowing::NoRoom)),
+            None => state.size.map(Ok),
         });
         self.or_timeout(within, found).await?
     }

@@ -63,8 +63,13 @@ impl Origin {
         PullError::UpstreamFailed { said: self.said(what) }
     }
 
-    fn said(&self, what: impl Into<Arc<str>>) -> UpstreamSaid {
-        UpstreamSaid { repo_key: self.repo.key().clone(), upstream: self.repo.upstream().clone(), status: None, message: what.into() }
+    pub(crate) fn said(&self, what: impl Into<Arc<str>>) -> UpstreamSaid {
+        UpstreamSaid {
+            repo_key: self.repo.key().clone(),
+            upstream: self.repo.upstream().clone(),
+            status: None,
+            message: what.into(),
+        }
     }
 }
 

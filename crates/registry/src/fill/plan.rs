@@ -42,7 +42,7 @@ pub(super) enum FlowKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Start {
     pub(super) kind: FlowKind,
-    pub(super) start: u64,
+    pub(super) from: u64,
     /// `None`: the size is not known yet.
     pub(super) end: Option<u64>,
 }
@@ -61,14 +61,14 @@ pub(super) struct View<'a> {
 pub(super) fn plan(view: &View<'_>) -> Vec<Start> {
     let Some(size) = view.size else {
         let idle = view.whole && view.flows.is_empty();
-        return idle.then_some(Start { kind: FlowKind::Main, start: 0, end: None }).into_iter().collect();
+        return idle.then_some(Start { kind: FlowKind::Main, from: 0, end: None }).into_iter().collect();
     };
     let Some(all) = range(0, size) else { return Vec::new() };
     let mut starts = Vec::new();
     let mut flows = view.flows.to_vec();
     if view.ranges_ignored {
         if flows.is_empty() && (view.whole || !view.wants.is_empty()) && !view.present.contains(all) {
-            starts.push(Start { kind: FlowKind::Main, start: 0, end: Some(size) });
+            starts.push(Start { kind: FlowKind::Main, from: 0, end: Some(size) });
         }
         return starts;
     }
@@ -77,7 +77,7 @@ pub(super) fn plan(view: &View<'_>) -> Vec<Start> {
     if view.whole && !main_runs {
         let taken = covered(view.present, &flows, size, Duration::MAX);
         if let Some(gap) = taken.gaps_within(all).first() {
-            starts.push(Start { kind: FlowKind::Main, start: gap.start, end: Some(gap.end) });
+            starts.push(Start { kind: FlowKind::Main, from: gap.start, end: Some(gap.end) });
         }
     }
     starts
@@ -97,8 +97,10 @@ fn lanes(view: &View<'_>, size: u64, flows: &mut Vec<FlowView>, starts: &mut Vec
             missing.insert(aligned(gap, size));
         }
         let next = missing.iter().flat_map(|block| soon.gaps_within(block)).next();
-        let Some(gap) = next.filter(|gap| !(about_to_start_main && gap.start == soon.contiguous_from(0))) else { return };
-        starts.push(Start { kind: FlowKind::Lane, start: gap.start, end: Some(gap.end) });
+        let Some(gap) = next.filter(|gap| !(about_to_start_main && gap.start == soon.contiguous_from(0))) else {
+            return;
+        };
+        starts.push(Start { kind: FlowKind::Lane, from: gap.start, end: Some(gap.end) });
         let lane = FlowView { kind: FlowKind::Lane, at: gap.start, end: Some(gap.end), age: Duration::ZERO, bytes: 0 };
         flows.push(lane);
     }
@@ -128,7 +130,10 @@ fn per(bytes: u64, age: Duration, time: Duration) -> u64 {
 }
 
 fn aligned(range: ByteRange, size: u64) -> ByteRange {
-    ByteRange { start: range.start / BLOCK_BYTES * BLOCK_BYTES, end: (range.end.div_ceil(BLOCK_BYTES) * BLOCK_BYTES).min(size) }
+    ByteRange {
+        start: range.start / BLOCK_BYTES * BLOCK_BYTES,
+        end: (range.end.div_ceil(BLOCK_BYTES) * BLOCK_BYTES).min(size),
+    }
 }
 
 fn range(start: u64, end: u64) -> Option<ByteRange> {

@@ -37,7 +37,12 @@ enum Step {
 }
 
 /// Streams `range` of a growing object of `size` bytes.
-pub(super) fn stream(attached: Attached, cache: Arc<Cache>, size: u64, range: ByteRange) -> BoxStream<'static, Result<Bytes, PullError>> {
+pub(super) fn stream(
+    attached: Attached,
+    cache: Arc<Cache>,
+    size: u64,
+    range: ByteRange,
+) -> BoxStream<'static, Result<Bytes, PullError>> {
     let Some(staged) = attached.growing.staged.get() else {
         // Attaching waits for size or first byte, and both come after staging is open.
         let error = PullError::Storage("the staging file is not open".into());
@@ -104,7 +109,8 @@ impl Reader {
 
     fn go_alone(&mut self, unfinished: &Unfinished) {
         let origin = self.attached.growing.origin.clone();
-        let digester: Option<Digester> = (self.whole && self.at == unfinished.hashed).then(|| unfinished.digester.clone());
+        let digester: Option<Digester> =
+            (self.whole && self.at == unfinished.hashed).then(|| unfinished.digester.clone());
         let range = ByteRange { start: self.at, end: self.end };
         self.alone = Some(bypass::stream(origin, range, digester).boxed());
     }
@@ -113,9 +119,10 @@ impl Reader {
 /// Looks at the state: what can a reader at `at` do?
 fn step(state: &State, at: u64, end: u64, whole: bool) -> Option<Step> {
     let limit = match &state.phase {
-        Phase::Verified => end,
-        Phase::Filling | Phase::Failed(_) | Phase::NoRoom(_) | Phase::Stored if whole => end.saturating_sub(HOLD_BACK_BYTES),
-        Phase::Filling | Phase::Failed(_) | Phase::NoRoom(_) | Phase::Stored => end,
+        Phase::Filling | Phase::Failed(_) | Phase::NoRoom(_) | Phase::Stored if whole => {
+            end.saturating_sub(HOLD_BACK_BYTES)
+        }
+        Phase::Verified | Phase::Filling | Phase::Failed(_) | Phase::NoRoom(_) | Phase::Stored => end,
     };
     let have = state.present.contiguous_from(at).min(limit);
     match &state.phase {

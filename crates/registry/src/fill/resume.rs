@@ -33,13 +33,16 @@ impl Fills {
                 () = tokio::time::sleep(pause) => {}
             }
         }
-        tracing::warn!(left = origins.len(), "some fills of a former run could not be finished; a pull takes them up again");
+        tracing::warn!(
+            left = origins.len(),
+            "some fills of a former run could not be finished; a pull takes them up again"
+        );
     }
 
     async fn resume_one(&self, origin: &Origin) -> bool {
         let Joined::Attached(attached) = self.join(origin, Demand::Whole) else { return true };
         match attached.ended().await {
-            Ok(()) | Err(NotGrowing::Stored) => true,
+            Ok(()) | Err(NotGrowing::Stored | NotGrowing::NoRoom) => true,
             Err(NotGrowing::Failed(error)) => {
                 tracing::info!(digest = %origin.digest, repo_key = %origin.repo.key(), %error, "cannot finish a fill of a former run yet");
                 false

@@ -58,7 +58,9 @@ impl Source {
         let response = upstream_fetch(self.origin.trace, self.origin.repo.key(), "blob range", asked).await;
         let response = response.map_err(|e| self.origin.error(&e))?;
         if response.offset > self.at {
-            return Err(self.origin.protocol(format!("sent bytes from {} when asked from {}", response.offset, self.at)));
+            return Err(self
+                .origin
+                .protocol(format!("sent bytes from {} when asked from {}", response.offset, self.at)));
         }
         self.skip = self.at - response.offset;
         self.body = Some(response.body);

@@ -63,7 +63,14 @@ struct Stored {
 
 impl BlobStream {
     /// Opens `range` of a blob of `size` bytes.
-    pub(crate) fn open(source: &BlobSource, digest: &Digest, cache: &Arc<Cache>, size: u64, range: ByteRange, account: Account) -> Self {
+    pub(crate) fn open(
+        source: &BlobSource,
+        digest: &Digest,
+        cache: &Arc<Cache>,
+        size: u64,
+        range: ByteRange,
+        account: Account,
+    ) -> Self {
         let inner = match source {
             BlobSource::Stored(lease) => Inner::Stored(Stored {
                 lease: lease.clone(),

@@ -62,15 +62,26 @@ impl OpenBlob {
 }
 
 /// Opens a blob, or the ranges of it that are asked for.
-pub(crate) async fn open(core: &Arc<Core>, route: &Route, digest: &Digest, ranges: Option<&RangeHeader>) -> Result<OpenBlob, PullError> {
-    let (size, outcome, source) = cache_lookup(route.repo.key(), "blob", find(core, route, digest, ranges)).await?;
+pub(crate) async fn open(
+    core: &Arc<Core>,
+    route: &Route,
+    digest: &Digest,
+    ranges: Option<&RangeHeader>,
+) -> Result<OpenBlob, PullError> {
+    let (size, outcome, source) =
+        within_first_header(route, cache_lookup(route.repo.key(), "blob", find(core, route, digest, ranges))).await??;
     core.metrics.pulled(route.repo.key(), PullKind::Blob, outcome);
     let repo_key = route.repo.key().clone();
     Ok(OpenBlob { core: core.clone(), digest: *digest, size, outcome, source, repo_key })
 }
 
 /// From the store, or from a fill. A fill that finds the blob stored meanwhile sends us back to the store.
-async fn find(core: &Arc<Core>, route: &Route, digest: &Digest, ranges: Option<&RangeHeader>) -> Result<Opened, PullError> {
+async fn find(
+    core: &Arc<Core>,
+    route: &Route,
+    digest: &Digest,
+    ranges: Option<&RangeHeader>,
+) -> Result<Opened, PullError> {
     loop {
         if let Some((lease, outcome)) = stored(core, route, digest).await? {
             return Ok((lease.handle().size(), outcome, BlobSource::Stored(Arc::new(lease))));
@@ -78,6 +89,7 @@ async fn find(core: &Arc<Core>, route: &Route, digest: &Digest, ranges: Option<&
         match not_stored(core, route, digest, ranges).await {
             Ok(opened) => return Ok(opened),
             Err(NotGrowing::Stored) => {}
+            Err(NotGrowing::NoRoom) => return past_the_cache(core, route, digest).await,
             Err(NotGrowing::Failed(error)) => return Err(note_absent(core, route, digest, error)),
         }
     }
@@ -85,26 +97,29 @@ async fn find(core: &Arc<Core>, route: &Route, digest: &Digest, ranges: Option<&
 
 /// Tells a blob's size without fetching it.
 pub(crate) async fn stat(core: &Arc<Core>, route: &Route, digest: &Digest) -> Result<BlobFacts, PullError> {
-    let facts = match stored(core, route, digest).await? {
-        Some((lease, outcome)) => BlobFacts { size: lease.handle().size(), outcome },
-        None => {
-            let asked = within_first_header(route, size_upstream(core, route, digest)).await??;
-            BlobFacts { size: asked, outcome: PullOutcome::Miss }
-        }
+    let facts = if let Some((lease, outcome)) = stored(core, route, digest).await? {
+        BlobFacts { size: lease.handle().size(), outcome }
+    } else {
+        let size = within_first_header(route, size_upstream(core, route, digest)).await??;
+        BlobFacts { size, outcome: PullOutcome::Miss }
     };
     core.metrics.pulled(route.repo.key(), PullKind::Blob, facts.outcome);
     Ok(facts)
 }
 
 /// The stored blob, once this repository is known to have it.
-async fn stored(core: &Arc<Core>, route: &Route, digest: &Digest) -> Result<Option<(crate::cache::Lease, PullOutcome)>, PullError> {
+async fn stored(
+    core: &Arc<Core>,
+    route: &Route,
+    digest: &Digest,
+) -> Result<Option<(crate::cache::Lease, PullOutcome)>, PullError> {
     let linked = is_linked(core, route, digest).await?;
     let Some(lease) = core.cache.open_blob(digest).await? else { return Ok(None) };
     if linked {
         return Ok(Some((lease, PullOutcome::Hit)));
     }
     within_first_header(route, size_upstream(core, route, digest)).await??;
-    link(core, route, digest).await?;
+    link(core, route, digest).await;
     Ok(Some((lease, PullOutcome::Revalidated)))
 }
 
@@ -114,7 +129,9 @@ async fn size_upstream(core: &Core, route: &Route, digest: &Digest) -> Result<u6
     let asked = route.repo.client().head_blob(&route.name, digest);
     let head = upstream_fetch(route.trace, route.repo.key(), "blob head", asked).await;
     let head = head.map_err(|e| note_absent(core, route, digest, route.repo.error(&Subject::Blob(*digest), &e)))?;
-    head.size.ok_or_else(|| PullError::UpstreamFailed { said: super::manifest::said(route, "does not tell the size of a blob") })
+    head.size.ok_or_else(|| PullError::UpstreamFailed {
+        said: super::manifest::said(route, "does not tell the size of a blob"),
+    })
 }
 
 fn known_absent(core: &Core, route: &Route, digest: &Digest) -> Result<(), PullError> {
@@ -135,18 +152,23 @@ fn note_absent(core: &Core, route: &Route, digest: &Digest, error: PullError) ->
 type Opened = (u64, PullOutcome, BlobSource);
 
 /// Joins or starts a fill.
-async fn not_stored(core: &Arc<Core>, route: &Route, digest: &Digest, ranges: Option<&RangeHeader>) -> Result<Opened, NotGrowing> {
+async fn not_stored(
+    core: &Arc<Core>,
+    route: &Route,
+    digest: &Digest,
+    ranges: Option<&RangeHeader>,
+) -> Result<Opened, NotGrowing> {
     let origin = Origin { repo: route.repo.clone(), name: route.name.clone(), digest: *digest, trace: route.trace };
     known_absent(core, route, digest)?;
     if core.fills.is_filling(digest) && !is_linked(core, route, digest).await? {
         // Somebody fills it, maybe for another repository: this one's upstream must have it too.
-        within_first_header(route, size_upstream(core, route, digest)).await??;
-        link(core, route, digest).await?;
+        size_upstream(core, route, digest).await?;
+        link(core, route, digest).await;
     }
     let Some(header) = ranges else { return whole(core, route, &origin).await };
     let size = match known_size(core, route, digest).await? {
         Some(size) => size,
-        None => within_first_header(route, size_upstream(core, route, digest)).await??,
+        None => size_upstream(core, route, digest).await?,
     };
     match header.resolve(size) {
         ResolvedRange::Full => whole(core, route, &origin).await,
@@ -166,13 +188,19 @@ async fn known_size(core: &Core, route: &Route, digest: &Digest) -> Result<Optio
     Ok(row.map(|row| row.size))
 }
 
+/// Straight from upstream, for this caller alone.
+async fn past_the_cache(core: &Core, route: &Route, digest: &Digest) -> Result<Opened, PullError> {
+    let size = size_upstream(core, route, digest).await?;
+    let origin = Origin { repo: route.repo.clone(), name: route.name.clone(), digest: *digest, trace: route.trace };
+    Ok((size, PullOutcome::Bypassed, BlobSource::Bypass(origin)))
+}
+
 async fn whole(core: &Core, route: &Route, origin: &Origin) -> Result<Opened, NotGrowing> {
-    let attached = match core.fills.join(origin, Demand::Whole) {
-        Joined::Attached(attached) => attached,
-        Joined::Foreign => {
-            let size = within_first_header(route, size_upstream(core, route, &origin.digest)).await??;
-            return Ok((size, PullOutcome::Bypassed, BlobSource::Bypass(origin.clone())));
-        }
+    if known_size(core, route, &origin.digest).await?.is_some_and(|size| core.cache.is_too_large(size)) {
+        return Ok(past_the_cache(core, route, &origin.digest).await?);
+    }
+    let Joined::Attached(attached) = core.fills.join(origin, Demand::Whole) else {
+        return Ok(past_the_cache(core, route, &origin.digest).await?);
     };
     let here_before = attached.is_verified();
     let size = attached.size(FIRST_HEADER).await?;
@@ -194,6 +222,11 @@ async fn parts(core: &Core, origin: &Origin, size: u64, ranges: &[ByteRange]) ->
     let outcome = if attached.holds(ranges) { PullOutcome::Hit } else { PullOutcome::Miss };
     if let Some(first) = ranges.first() {
         attached.first_byte(*first, FIRST_HEADER).await?;
+    }
+    let actual = attached.size(FIRST_HEADER).await?;
+    if actual != size {
+        let what = format!("has {actual} bytes for a blob that its manifest or HEAD said has {size}");
+        return Err(PullError::UpstreamFailed { said: origin.said(what) }.into());
     }
     let outcome = if attached.is_without_room() { PullOutcome::Bypassed } else { outcome };
     Ok((size, outcome, BlobSource::Growing(attached)))

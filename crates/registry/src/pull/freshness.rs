@@ -33,7 +33,7 @@ pub(super) fn stale_reason(error: &PullError, age: Duration, spec: &RepositorySp
 
 /// How long a tag rests after a failed check before upstream is asked again.
 pub(super) fn rest_after(error: &PullError) -> Duration {
-    let most = Duration::from_secs(3600);
+    let most = Duration::from_hours(1);
     if let PullError::RateLimited { retry_after, .. } = error {
         return retry_after.unwrap_or(Duration::from_secs(30)).min(most);
     }

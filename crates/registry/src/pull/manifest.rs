@@ -83,7 +83,11 @@ fn answer(manifest: &CachedManifest, outcome: PullOutcome, freshness: Freshness)
 }
 
 /// The manifest with `digest`, from memory, store or upstream.
-async fn get(core: &Arc<Core>, route: &Route, digest: &Digest) -> Result<(Arc<CachedManifest>, PullOutcome), PullError> {
+async fn get(
+    core: &Arc<Core>,
+    route: &Route,
+    digest: &Digest,
+) -> Result<(Arc<CachedManifest>, PullOutcome), PullError> {
     if is_linked_in_memory(core, route, digest)
         && let Some(manifest) = core.memory.manifest(digest)
     {
@@ -130,9 +134,9 @@ async fn find(core: Arc<Core>, route: Route, digest: Digest) -> Result<(Arc<Cach
         return Err(error);
     }
     let manifest = fetch(&core, &route, &reference, None).await?;
-    manifest.map(|m| (m, PullOutcome::Miss)).ok_or_else(|| PullError::UpstreamFailed {
-        said: said(&route, "answered 304 to an unconditional request"),
-    })
+    manifest
+        .map(|m| (m, PullOutcome::Miss))
+        .ok_or_else(|| PullError::UpstreamFailed { said: said(&route, "answered 304 to an unconditional request") })
 }
 
 /// Whether this repository is known to have `digest`.
@@ -152,27 +156,30 @@ fn keep_link(core: &Core, route: &Route, digest: &Digest) {
     core.memory.keep_link((route.repo.key().clone(), route.name.clone(), *digest));
 }
 
-/// Notes that this repository has `digest`.
-pub(super) async fn link(core: &Core, route: &Route, digest: &Digest) -> Result<(), PullError> {
-    core.metadata
-        .link(&route.repo.spec().key, &route.name, digest)
-        .await
-        .map_err(|e| PullError::storage(&e))?;
+/// Notes that this repository has `digest`. A database that takes no rows does not stop the pull.
+pub(super) async fn link(core: &Core, route: &Route, digest: &Digest) {
+    if let Err(error) = core.metadata.link(&route.repo.spec().key, &route.name, digest).await {
+        tracing::error!(%digest, %error, "a link could not be recorded; a restart asks upstream again");
+    }
     keep_link(core, route, digest);
-    Ok(())
 }
 
 /// Asks this repository's upstream whether it has a manifest that we hold for another repository.
 async fn confirm(core: &Core, route: &Route, digest: &Digest) -> Result<(), PullError> {
     let reference = Reference::Digest(*digest);
     let asked = route.repo.client().head_manifest(&route.name, &reference);
-    upstream_fetch(route.trace, route.repo.key(), "manifest head", asked).await.map_err(|e| client_error(core, route, &reference, &e))?;
-    link(core, route, digest).await
+    upstream_fetch(route.trace, route.repo.key(), "manifest head", asked)
+        .await
+        .map_err(|e| client_error(core, route, &reference, &e))?;
+    link(core, route, digest).await;
+    Ok(())
 }
 
 /// Reads a stored manifest; drops it when it is damaged.
 async fn load(core: &Core, digest: &Digest) -> Result<Option<Arc<CachedManifest>>, PullError> {
-    let Some(row) = core.metadata.find_manifest(digest).await.map_err(|e| PullError::storage(&e))? else { return Ok(None) };
+    let Some(row) = core.metadata.find_manifest(digest).await.map_err(|e| PullError::storage(&e))? else {
+        return Ok(None);
+    };
     let Some(lease) = core.cache.open_blob(digest).await? else { return Ok(None) };
     let size = lease.handle().size();
     let mut bytes = BytesMut::with_capacity(size as usize);
@@ -213,7 +220,12 @@ pub(super) async fn fetch(
 }
 
 /// Turns a client error into ours and remembers an authoritative 404.
-pub(super) fn client_error(core: &Core, route: &Route, reference: &Reference, error: &client::ClientError) -> PullError {
+pub(super) fn client_error(
+    core: &Core,
+    route: &Route,
+    reference: &Reference,
+    error: &client::ClientError,
+) -> PullError {
     let error = route.repo.error(&Subject::Manifest(reference.to_string().into()), error);
     if matches!(error, PullError::ManifestUnknown { .. }) {
         core.memory.keep_absent(route.repo.key(), &route.name, reference, &error);
@@ -224,17 +236,24 @@ pub(super) fn client_error(core: &Core, route: &Route, reference: &Reference, er
 /// Checks a fetched manifest and keeps its bytes, its facts and its link to this repository.
 async fn keep(core: &Core, route: &Route, manifest: CachedManifest) -> Result<Arc<CachedManifest>, PullError> {
     let facts = ManifestFacts::parse(&manifest.bytes, Some(&manifest.media_type)).map_err(|error| match error {
-        ManifestError::Schema1 { .. } => PullError::Unsupported(
-            format!("{} is a Docker schema 1 manifest, which is not supported; ask its owner to push a current one", manifest.digest).into(),
+        ManifestError::Schema1 => PullError::Unsupported(
+            format!(
+                "{} is a Docker schema 1 manifest, which is not supported; ask its owner to push a current one",
+                manifest.digest
+            )
+            .into(),
         ),
         other => PullError::ManifestInvalid { said: said(route, other.to_string()) },
     })?;
     core.cache.put_small(&manifest.digest, manifest.bytes.clone()).await?;
-    let row = ManifestRow { digest: manifest.digest, media_type: manifest.media_type.clone(), size: manifest.bytes.len() as u64 };
-    core.metadata
-        .put_manifest(&route.repo.spec().key, &route.name, &row, &facts)
-        .await
-        .map_err(|e| PullError::storage(&e))?;
+    let row = ManifestRow {
+        digest: manifest.digest,
+        media_type: manifest.media_type.clone(),
+        size: manifest.bytes.len() as u64,
+    };
+    if let Err(error) = core.metadata.put_manifest(&route.repo.spec().key, &route.name, &row, &facts).await {
+        tracing::error!(digest = %row.digest, %error, "a manifest could not be recorded; it is served from memory until a restart");
+    }
     let manifest = Arc::new(manifest);
     core.memory.keep_manifest(manifest.clone());
     keep_link(core, route, &manifest.digest);

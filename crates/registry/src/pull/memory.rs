@@ -51,7 +51,8 @@ pub(crate) struct Memory {
 
 impl Memory {
     pub(crate) fn new() -> Self {
-        let weigh = |_: &Digest, manifest: &Arc<CachedManifest>| u32::try_from(manifest.bytes.len() + 256).unwrap_or(u32::MAX);
+        let weigh =
+            |_: &Digest, manifest: &Arc<CachedManifest>| u32::try_from(manifest.bytes.len() + 256).unwrap_or(u32::MAX);
         Self {
             manifests: moka::sync::Cache::builder().weigher(weigh).max_capacity(MANIFEST_BYTES).build(),
             tags: moka::sync::Cache::new(ENTRIES),

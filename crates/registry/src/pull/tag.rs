@@ -57,7 +57,7 @@ fn trusted(route: &Route, tag: &Tag, state: &TagState) -> Option<Resolved> {
     let spec = route.repo.spec();
     let ttl = if route.repo.is_immutable(tag) { Duration::MAX } else { spec.tag_ttl };
     if age < ttl {
-        let freshness = fresh(age, ttl.min(Duration::from_secs(86_400 * 365)));
+        let freshness = fresh(age, ttl.min(Duration::from_hours(24 * 365)));
         return Some(Resolved { digest: state.digest, outcome: PullOutcome::Hit, freshness });
     }
     let (until, error) = state.resting.as_ref()?;
@@ -101,12 +101,14 @@ async fn check(core: Arc<Core>, route: Route, tag: Tag) -> Result<Resolved, Pull
 
 /// What the database knows of the tag. A time in the future (the clock was set back) counts as long ago.
 async fn remembered(core: &Core, route: &Route, tag: &Tag) -> Result<Option<TagState>, PullError> {
-    let row = core.metadata.find_tag(&route.repo.spec().key, &route.name, tag).await.map_err(|e| PullError::storage(&e))?;
+    let row =
+        core.metadata.find_tag(&route.repo.spec().key, &route.name, tag).await.map_err(|e| PullError::storage(&e))?;
     Ok(row.map(|row| {
         let age = SystemTime::now().duration_since(row.checked_at).unwrap_or(route.repo.spec().tag_ttl);
         let checked = Instant::now().checked_sub(age);
         // Older than the machine's monotonic clock reaches: past any time to live, so it must be checked.
-        let checked = checked.unwrap_or_else(|| Instant::now().checked_sub(uptime_floor()).unwrap_or_else(Instant::now));
+        let checked =
+            checked.unwrap_or_else(|| Instant::now().checked_sub(uptime_floor()).unwrap_or_else(Instant::now));
         TagState { digest: row.digest, checked, resting: None }
     }))
 }
@@ -117,7 +119,12 @@ const fn uptime_floor() -> Duration {
 }
 
 /// Asks upstream: HEAD for what is known, GET for what is not or has moved.
-async fn ask(core: &Core, route: &Route, reference: &Reference, known: Option<&TagState>) -> Result<(Digest, PullOutcome), PullError> {
+async fn ask(
+    core: &Core,
+    route: &Route,
+    reference: &Reference,
+    known: Option<&TagState>,
+) -> Result<(Digest, PullOutcome), PullError> {
     let missing = || PullError::UpstreamFailed { said: said(route, "answered 304 to an unconditional request") };
     let Some(known) = known else {
         let manifest = fetch(core, route, reference, None).await?.ok_or_else(missing)?;
@@ -147,12 +154,11 @@ struct Asked {
 /// Notes what upstream said.
 async fn observe(core: &Core, route: &Route, tag: &Tag, digest: Digest, asked: Asked) -> Result<(), PullError> {
     let media_type = core.memory.manifest(&digest).map(|m| m.media_type.clone());
-    let media_type = match media_type {
-        Some(media_type) => media_type,
-        None => {
-            let row = core.metadata.find_manifest(&digest).await.map_err(|e| PullError::storage(&e))?;
-            row.map_or(oci::MediaType::OCI_IMAGE_MANIFEST, |row| row.media_type)
-        }
+    let media_type = if let Some(media_type) = media_type {
+        media_type
+    } else {
+        let row = core.metadata.find_manifest(&digest).await.map_err(|e| PullError::storage(&e))?;
+        row.map_or(oci::MediaType::OCI_IMAGE_MANIFEST, |row| row.media_type)
     };
     let observation = TagObservation {
         repo: route.repo.spec().key.clone(),
@@ -164,9 +170,15 @@ async fn observe(core: &Core, route: &Route, tag: &Tag, digest: Digest, asked: A
         observed_at: asked.at,
         sequence: asked.sequence,
     };
-    let moved = core.metadata.observe_tag(observation).await.map_err(|e| PullError::storage(&e))?;
-    if moved {
-        tracing::info!(repo_key = %route.repo.key(), name = %route.name, %tag, %digest, "tag observed at a new digest");
+    match core.metadata.observe_tag(observation).await {
+        Ok(true) => {
+            tracing::info!(repo_key = %route.repo.key(), name = %route.name, %tag, %digest, "tag observed at a new digest");
+        }
+        Ok(false) => {}
+        // A database that takes no rows (a full disk) does not stop the pull: memory knows the tag.
+        Err(error) => {
+            tracing::error!(repo_key = %route.repo.key(), name = %route.name, %tag, %error, "a tag could not be recorded");
+        }
     }
     let key: TagKey = (route.repo.key().clone(), route.name.clone(), tag.clone());
     core.memory.keep_tag(key, TagState { digest, checked: Instant::now(), resting: None });
@@ -174,7 +186,14 @@ async fn observe(core: &Core, route: &Route, tag: &Tag, digest: Digest, asked: A
 }
 
 /// A check failed: serve stale if allowed, forget the tag if upstream says that it is gone.
-async fn failed(core: &Core, route: &Route, tag: &Tag, asked: Asked, known: Option<TagState>, error: PullError) -> Result<Resolved, PullError> {
+async fn failed(
+    core: &Core,
+    route: &Route,
+    tag: &Tag,
+    asked: Asked,
+    known: Option<TagState>,
+    error: PullError,
+) -> Result<Resolved, PullError> {
     let key: TagKey = (route.repo.key().clone(), route.name.clone(), tag.clone());
     let Some(mut state) = known else { return Err(error) };
     if matches!(error, PullError::ManifestUnknown { .. }) {

@@ -43,7 +43,9 @@ pub enum RepositoryError {
     #[error("repository '{0}' stands in the configuration file; change it there and reload")]
     FromFile(RepoKey),
     /// The repository is built in.
-    #[error("repository '{0}' is built in and cannot be deleted; set builtin_upstreams: false to be without built-in ones")]
+    #[error(
+        "repository '{0}' is built in and cannot be deleted; set builtin_upstreams: false to be without built-in ones"
+    )]
     Builtin(RepoKey),
     /// Our own database failed.
     #[error("{0}")]
@@ -102,7 +104,8 @@ impl RepositoryAdmin {
         }
         let spec = checked(key.clone(), document)?;
         let _guard = self.core.admin_lock.lock().await;
-        let current = self.core.map().get(key.as_ref()).cloned().ok_or_else(|| RepositoryError::NotFound(key.clone()))?;
+        let current =
+            self.core.map().get(key.as_ref()).cloned().ok_or_else(|| RepositoryError::NotFound(key.clone()))?;
         self.refuse_conflicts(&spec)?;
         match current.source() {
             Source::File => return Err(RepositoryError::FromFile(key.clone())),
@@ -164,8 +167,13 @@ fn key_of(document: &Value) -> Result<RepoKey, RepositoryError> {
     match document.get("key") {
         Some(Value::String(key)) => key.parse().map_err(|e: oci::InvalidRepoKey| problem(e.to_string())),
         Some(_) => Err(problem("must be a string".into())),
-        None if document.is_object() => Err(problem("required: the first path segment of its images, like \"corp\"".into())),
-        None => Err(RepositoryError::Invalid(vec![FieldProblem { path: String::new(), message: "the body must be a JSON object".into() }])),
+        None if document.is_object() => {
+            Err(problem("required: the first path segment of its images, like \"corp\"".into()))
+        }
+        None => Err(RepositoryError::Invalid(vec![FieldProblem {
+            path: String::new(),
+            message: "the body must be a JSON object".into(),
+        }])),
     }
 }
 

@@ -43,18 +43,53 @@ const fn doc(path: &'static str, kind: &'static str, default: &'static str, mean
 
 /// Every field of a repository document.
 pub const FIELDS: &[FieldDoc] = &[
-    doc("kind", "string", "proxy", "What the repository is. This version knows `proxy`: a cache in front of an upstream."),
-    doc("upstream", "URL", "", "The registry to pull from: scheme, host and port. A path is put before every name (`https://host/docker-remote`), unless it holds a segment `v2` and so says where the API is. Required."),
+    doc(
+        "kind",
+        "string",
+        "proxy",
+        "What the repository is. This version knows `proxy`: a cache in front of an upstream.",
+    ),
+    doc(
+        "upstream",
+        "URL",
+        "",
+        "The registry to pull from: scheme, host and port. A path is put before every name (`https://host/docker-remote`), unless it holds a segment `v2` and so says where the API is. Required.",
+    ),
     doc("auth.username", "string", "", "User name for the upstream. Needs `auth.password`."),
     doc("auth.password", "string", "", "Password or access token for the upstream. Never shown again."),
     doc("tag_ttl", "duration", "5m", "How long a tag is trusted without asking upstream. `0s` asks each time."),
-    doc("stale_if_error", "duration", "30d", "How long a tag is still served while upstream fails (no answer, 5xx, 429, refused login)."),
+    doc(
+        "stale_if_error",
+        "duration",
+        "30d",
+        "How long a tag is still served while upstream fails (no answer, 5xx, 429, refused login).",
+    ),
     doc("stale_if_denied", "duration", "24h", "The same while upstream answers 401 or 403 for the content itself."),
     doc("internal", "boolean", "false", "Allows an upstream on a private, loopback or link-local address."),
-    doc("hosts", "list of hosts", "[]", "Host names under which this repository is served alone, without its key in the path."),
-    doc("listen", "list of addresses", "[]", "Extra listeners that serve this repository alone: what docker's `registry-mirrors` needs."),
-    doc("immutable_tags", "list of patterns", "[]", "Tags that never move (`*` and `?`): asked for once, then never again."),
-    doc("fill_on_range", "string", "after:0.5", "When a ranged request on a cold blob fills all of it: `none`, `background` or `after:<fraction>`."),
+    doc(
+        "hosts",
+        "list of hosts",
+        "[]",
+        "Host names under which this repository is served alone, without its key in the path.",
+    ),
+    doc(
+        "listen",
+        "list of addresses",
+        "[]",
+        "Extra listeners that serve this repository alone: what docker's `registry-mirrors` needs.",
+    ),
+    doc(
+        "immutable_tags",
+        "list of patterns",
+        "[]",
+        "Tags that never move (`*` and `?`): asked for once, then never again.",
+    ),
+    doc(
+        "fill_on_range",
+        "string",
+        "after:0.5",
+        "When a ranged request on a cold blob fills all of it: `none`, `background` or `after:<fraction>`.",
+    ),
     doc("token_hosts", "list of hosts", "[]", "Further hosts that may mint tokens for this upstream's credentials."),
     doc("library_prefix", "boolean", "true for Docker Hub", "Puts `library/` before names of one segment."),
 ];
@@ -122,10 +157,15 @@ impl Reader<'_> {
     }
 
     fn unknown_fields(&mut self) {
-        let known = ["key", "kind", "upstream", "auth", "tag_ttl", "stale_if_error", "stale_if_denied", "internal", "hosts"];
+        let known =
+            ["key", "kind", "upstream", "auth", "tag_ttl", "stale_if_error", "stale_if_denied", "internal", "hosts"];
         let more = ["listen", "immutable_tags", "fill_on_range", "token_hosts", "library_prefix"];
-        let strangers: Vec<String> =
-            self.object.keys().filter(|k| !known.contains(&k.as_str()) && !more.contains(&k.as_str())).cloned().collect();
+        let strangers: Vec<String> = self
+            .object
+            .keys()
+            .filter(|k| !known.contains(&k.as_str()) && !more.contains(&k.as_str()))
+            .cloned()
+            .collect();
         for name in strangers {
             let all = known.iter().chain(&more).copied().collect::<Vec<_>>().join(", ");
             self.problem(&name, format!("unknown field; known are {all}"));
@@ -154,7 +194,10 @@ impl Reader<'_> {
         let mut inner = Reader { object: auth, problems: Vec::new() };
         let (username, password) = (inner.text("username"), inner.text("password"));
         for name in auth.keys().filter(|k| *k != "username" && *k != "password") {
-            inner.problems.push(FieldProblem { path: name.clone(), message: "unknown field; known are username, password".into() });
+            inner.problems.push(FieldProblem {
+                path: name.clone(),
+                message: "unknown field; known are username, password".into(),
+            });
         }
         if username.as_deref().is_none_or(str::is_empty) {
             inner.problem("username", "required when auth is given");
@@ -163,16 +206,22 @@ impl Reader<'_> {
             inner.problem("password", "required when auth is given");
         }
         let bad = !inner.problems.is_empty();
-        self.problems.extend(inner.problems.into_iter().map(|p| FieldProblem { path: format!("auth.{}", p.path), ..p }));
+        self.problems
+            .extend(inner.problems.into_iter().map(|p| FieldProblem { path: format!("auth.{}", p.path), ..p }));
         match (username, password) {
-            (Some(username), Some(password)) if !bad => Some(Credential::Basic { username, password: Secret::new(password) }),
+            (Some(username), Some(password)) if !bad => {
+                Some(Credential::Basic { username, password: Secret::new(password) })
+            }
             _ => None,
         }
     }
 
     fn upstream(&mut self, reach: Reach) -> Option<Url> {
         if self.object.get("upstream").is_none_or(Value::is_null) {
-            self.problem("upstream", "required: the URL of the registry to pull from, like https://registry-1.docker.io");
+            self.problem(
+                "upstream",
+                "required: the URL of the registry to pull from, like https://registry-1.docker.io",
+            );
             return None;
         }
         let url = self.parsed("upstream", parse_upstream)?;
@@ -232,24 +281,34 @@ impl RepositorySpec {
         let upstream = read.upstream(reach);
         let credential = read.auth();
         let hub = upstream.as_ref().is_some_and(builtin::is_docker_hub);
-        let spec = upstream.map(|upstream| Self {
-            key,
-            upstream,
-            credential,
-            tag_ttl: read.duration("tag_ttl", Duration::from_secs(300)),
-            stale_if_error: read.duration("stale_if_error", Duration::from_secs(30 * 86_400)),
-            stale_if_denied: read.duration("stale_if_denied", Duration::from_secs(86_400)),
-            reach,
-            hosts: read.list("hosts", |t| t.parse::<RegistryHost>().map_err(|e| e.to_string())),
-            listen: read.list("listen", parse_listen),
-            immutable_tags: read.list("immutable_tags", TagPattern::parse),
-            fill_on_range: read.parsed("fill_on_range", FillOnRange::parse).unwrap_or_default(),
-            token_hosts: read.list("token_hosts", |t| t.parse::<RegistryHost>().map_err(|e| e.to_string())),
-            library_prefix: read.flag("library_prefix").unwrap_or(hub),
-            document: document.clone(),
-        });
-        match spec {
-            Some(spec) if read.problems.is_empty() => Ok(spec),
+        // Read before anything is decided, so that a bad upstream does not hide what else is wrong.
+        let tag_ttl = read.duration("tag_ttl", Duration::from_mins(5));
+        let stale_if_error = read.duration("stale_if_error", Duration::from_hours(30 * 24));
+        let stale_if_denied = read.duration("stale_if_denied", Duration::from_hours(24));
+        let hosts = read.list("hosts", |t| t.parse::<RegistryHost>().map_err(|e| e.to_string()));
+        let listen = read.list("listen", parse_listen);
+        let immutable_tags = read.list("immutable_tags", TagPattern::parse);
+        let fill_on_range = read.parsed("fill_on_range", FillOnRange::parse).unwrap_or_default();
+        let token_hosts = read.list("token_hosts", |t| t.parse::<RegistryHost>().map_err(|e| e.to_string()));
+        let library_prefix = read.flag("library_prefix").unwrap_or(hub);
+        let document = document.clone();
+        match upstream {
+            Some(upstream) if read.problems.is_empty() => Ok(Self {
+                key,
+                upstream,
+                credential,
+                tag_ttl,
+                stale_if_error,
+                stale_if_denied,
+                reach,
+                hosts,
+                listen,
+                immutable_tags,
+                fill_on_range,
+                token_hosts,
+                library_prefix,
+                document,
+            }),
             _ => Err(read.problems),
         }
     }

@@ -92,7 +92,8 @@ impl RepositoryMap {
         }
         let (first, rest) = query.path.split_once('/').unwrap_or((query.path, ""));
         if let Some(repo) = self.by_key.get(first) {
-            let other = by_ns.filter(|other| !Arc::ptr_eq(other, repo) && !query.ns.is_some_and(|ns| repo.is_upstream_host(ns)));
+            let other = by_ns
+                .filter(|other| !Arc::ptr_eq(other, repo) && !query.ns.is_some_and(|ns| repo.is_upstream_host(ns)));
             return match other {
                 Some(other) => Self::to(other, query.path, query.ns),
                 None if rest.is_empty() => Err(no_name(first)),
@@ -110,7 +111,9 @@ impl RepositoryMap {
     }
 
     fn dedicated(&self, query: &RouteQuery<'_>) -> Option<&Arc<Repository>> {
-        if let Some(repo) = query.local_port.filter(|_| !self.by_port.is_empty()).and_then(|port| self.by_port.get(&port)) {
+        if let Some(repo) =
+            query.local_port.filter(|_| !self.by_port.is_empty()).and_then(|port| self.by_port.get(&port))
+        {
             return Some(repo);
         }
         if self.by_host.is_empty() {

@@ -61,7 +61,7 @@ impl Repository {
         source: Source,
         defaults: &UpstreamDefaults,
         observer: Arc<dyn ExchangeObserver>,
-    ) -> Result<Self, ClientError> {
+    ) -> Result<Self, String> {
         let config = UpstreamConfig {
             credential: spec.credential.clone(),
             token_hosts: spec.token_hosts.clone(),
@@ -79,7 +79,7 @@ impl Repository {
             hosts.push(host);
         }
         Ok(Self {
-            client: RegistryClient::new(config, observer)?,
+            client: RegistryClient::new(config, observer).map_err(|e| e.to_string())?,
             key: Arc::from(spec.key.as_ref()),
             upstream: Arc::from(spec.upstream.as_str().trim_end_matches('/')),
             hosts,

@@ -21,7 +21,8 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     if text.trim() == "0" {
         return Ok(Duration::ZERO);
     }
-    humantime::parse_duration(text.trim()).map_err(|e| format!("'{text}' is not a duration ({e}); write 30s, 5m, 12h or 30d"))
+    humantime::parse_duration(text.trim())
+        .map_err(|e| format!("'{text}' is not a duration ({e}); write 30s, 5m, 12h or 30d"))
 }
 
 /// When a ranged request on a cold blob starts filling the whole of it.

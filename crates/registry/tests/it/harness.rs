@@ -12,8 +12,8 @@ use oci::{ByteRange, Digest, RangeHeader, Reference, ResolvedRange};
 use serde_json::{Value, json};
 use testkit::upstream::FakeUpstream;
 use transship_registry::{
-    Builtins, Metrics, PullError, PullOutcome, Registry, RegistryConfig, RepositorySpec, Route, RouteQuery, Stores, Timeouts,
-    UpstreamDefaults,
+    Builtins, Metrics, PullError, PullOutcome, Registry, RegistryConfig, RepositorySpec, Route, RouteQuery, Stores,
+    Timeouts, UpstreamDefaults,
 };
 
 pub(crate) const NAME: &str = "lab/team/app";

@@ -1,6 +1,9 @@
 //! The registry against scripted upstreams: each test states upstream's weather, pulls, and asserts what came, what
 //! upstream saw and what is on disk.
 
+#![expect(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
+#![expect(clippy::cast_precision_loss, reason = "ratios of sizes below 2^52")]
+
 mod blobs;
 mod faults;
 mod harness;

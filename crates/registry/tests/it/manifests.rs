@@ -71,10 +71,8 @@ async fn a_manifest_by_digest_that_hashes_to_another_is_never_served() {
     let lab = Lab::new().await;
     let digest = lab.upstream.add_image("team/app", "v1", &image());
     let other = Manifest::from_bytes("application/vnd.oci.image.manifest.v1+json", br#"{"schemaVersion":2}"#.to_vec());
-    lab.upstream.fault(
-        Target::manifest(&digest.to_string()).get().first(1),
-        Fault::ReplaceBody(other.bytes.clone(), None),
-    );
+    lab.upstream
+        .fault(Target::manifest(&digest.to_string()).get().first(1), Fault::ReplaceBody(other.bytes.clone(), None));
     assert!(matches!(lab.manifest(&digest.to_string()).await, Err(PullError::Corrupt { .. })));
     assert!(lab.manifest(&digest.to_string()).await.is_ok(), "nothing wrong was kept");
 }
@@ -86,7 +84,13 @@ async fn pages_and_nonsense_are_not_manifests() {
         lab.upstream.add_image("team/app", "v1", &image());
         lab.upstream.fault(Target::manifest("v1").get(), fault);
         let error = lab.manifest("v1").await.unwrap_err();
-        assert!(matches!(error, PullError::UpstreamFailed { .. } | PullError::ManifestInvalid { .. } | PullError::Corrupt { .. }), "{error:?}");
+        assert!(
+            matches!(
+                error,
+                PullError::UpstreamFailed { .. } | PullError::ManifestInvalid { .. } | PullError::Corrupt { .. }
+            ),
+            "{error:?}"
+        );
     }
 }
 

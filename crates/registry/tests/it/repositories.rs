@@ -25,7 +25,10 @@ async fn every_way_to_address_a_repository_leads_there() {
         ("team/app", None, None, Some(5999)),
         ("team/app", Some("nobody.example"), None, Some(5999)),
     ] {
-        let route = lab.registry.route(&query(path, ns, at, port)).unwrap_or_else(|e| panic!("{path} {ns:?} {at:?} {port:?}: {e}"));
+        let route = lab
+            .registry
+            .route(&query(path, ns, at, port))
+            .unwrap_or_else(|e| panic!("{path} {ns:?} {at:?} {port:?}: {e}"));
         assert_eq!((&**route.repo.key(), route.name.as_ref()), ("lab", "team/app"), "{path} {ns:?} {at:?} {port:?}");
     }
 }
@@ -53,9 +56,15 @@ async fn docker_hub_has_four_names_and_the_library_rule() {
 async fn what_leads_nowhere_says_what_would() {
     let lab = Lab::new().await;
     let unknown = lab.registry.route(&query("nowhere/app", None, None, None)).unwrap_err();
-    assert!(matches!(&unknown, PullError::NameUnknown(text) if text.contains("dockerhub") && text.contains("lab")), "{unknown}");
+    assert!(
+        matches!(&unknown, PullError::NameUnknown(text) if text.contains("dockerhub") && text.contains("lab")),
+        "{unknown}"
+    );
     assert!(matches!(lab.registry.route(&query("lab", None, None, None)), Err(PullError::NameUnknown(_))));
-    assert!(matches!(lab.registry.route(&query("app", Some("nobody.example"), None, None)), Err(PullError::NameUnknown(_))));
+    assert!(matches!(
+        lab.registry.route(&query("app", Some("nobody.example"), None, None)),
+        Err(PullError::NameUnknown(_))
+    ));
     for bad in ["lab/UPPER", "lab/a//b", "lab/.a", "lab/a/../b", "Ünicode/app", ""] {
         assert!(matches!(lab.registry.route(&query(bad, None, None, None)), Err(PullError::NameInvalid(_))), "{bad}");
     }
@@ -115,8 +124,10 @@ async fn bad_documents_are_refused_with_every_field_named() {
         (json!({ "key": "a", "upstream": "http://[::ffff:10.0.0.1]" }), &["upstream"]),
         (json!({ "key": "a", "upstream": ok, "kind": "hosted" }), &["kind"]),
         (json!({ "key": "a", "upstream": ok, "auth": { "username": "x" } }), &["auth.password"]),
-        (json!({ "key": "a", "upstream": ok, "tag_ttl": "soon", "hosts": ["no host"], "nonsense": 1, "internal": "yes" }),
-            &["hosts[0]", "internal", "nonsense", "tag_ttl"]),
+        (
+            json!({ "key": "a", "upstream": ok, "tag_ttl": "soon", "hosts": ["no host"], "nonsense": 1, "internal": "yes" }),
+            &["hosts[0]", "internal", "nonsense", "tag_ttl"],
+        ),
     ];
     for (document, fields) in cases {
         match lab.registry.repositories().create(&document).await {

@@ -74,9 +74,10 @@ async fn a_blob_larger_than_the_cache_streams_past_and_is_still_verified() {
     assert_eq!(outcome, PullOutcome::Bypassed);
     let (parts, _) = lab.ranges(&digest, "bytes=100-199").await.unwrap();
     assert!(parts[0] == bytes.slice(100..200));
-    lab.upstream.fault(testkit::upstream::Target::blob(&digest).get(), testkit::upstream::Fault::FlipByte(3 * MIB as u64));
+    lab.upstream
+        .fault(testkit::upstream::Target::blob(&digest).get(), testkit::upstream::Fault::FlipByte(3 * MIB as u64));
     assert!(lab.blob(&digest).await.is_err(), "wrong bytes never complete, cached or not");
-    eventually("staging is empty", || lab.staged().iter().all(|name| !name.ends_with(".data")) || lab.disk_bytes() <= 2 * MIB as u64).await;
+    eventually("staging is empty", || lab.disk_bytes() <= 2 * MIB as u64).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

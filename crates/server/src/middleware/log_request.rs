@@ -12,9 +12,8 @@ use std::time::{Duration, SystemTime};
 use http::{HeaderValue, Method, Uri};
 use oci::{Reference, RepositoryName};
 use registry::{PullKind, PullOutcome, Repository};
-use serde::Serialize;
-use serde::ser::{SerializeMap, Serializer};
 
+use super::json_line::JsonLine;
 use super::request_id::RequestId;
 use super::trace_context::TraceContext;
 
@@ -82,7 +81,7 @@ impl RequestRecord {
     /// Writes the record and a line break.
     pub(crate) fn write(&self, format: LogFormat, out: &mut Vec<u8>) -> io::Result<()> {
         match format {
-            LogFormat::Json => serde_json::to_writer(&mut *out, &Json(self))?,
+            LogFormat::Json => self.write_json(out)?,
             LogFormat::Human => write!(out, "{}", Human(self))?,
         }
         out.push(b'\n');
@@ -126,6 +125,16 @@ struct Escaped<'a> {
     most: usize,
 }
 
+impl Escaped<'_> {
+    /// Adds the text to a line; the common case, short and plain, without a copy.
+    fn write(&self, line: &mut JsonLine<'_>, key: &'static str) -> io::Result<()> {
+        if self.text.len() <= self.most && self.text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
+            return line.text(key, self.text);
+        }
+        line.text(key, &self.to_string())
+    }
+}
+
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut rest = self.text.chars();
@@ -137,61 +146,59 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
-impl Serialize for Escaped<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+impl RequestRecord {
+    fn write_json(&self, out: &mut Vec<u8>) -> io::Result<()> {
+        let mut line = JsonLine::begin(out);
+        line.plain("timestamp", humantime::format_rfc3339_millis(self.time))?;
+        line.plain("level", self.level())?;
+        line.plain("message", "request")?;
+        line.text("method", self.method.as_str())?;
+        self.path().write(&mut line, "path")?;
+        line.number("status", self.status.into())?;
+        if let Some(subject) = &self.subject {
+            subject.write(&mut line)?;
+        }
+        if let Some(outcome) = self.outcome {
+            line.plain("cache", outcome.as_str())?;
+        }
+        line.number("bytes", self.bytes)?;
+        line.millis("latency_ms", self.latency)?;
+        if let Some(first_byte) = self.first_byte {
+            line.millis("ttfb_ms", first_byte)?;
+        }
+        line.plain("client", self.client)?;
+        if let Some(agent) = &self.user_agent {
+            let text = String::from_utf8_lossy(agent.as_bytes());
+            Escaped { text: &text, most: USER_AGENT_SHOWN }.write(&mut line, "user_agent")?;
+        }
+        line.plain("request_id", self.request_id.as_str())?;
+        line.plain("trace_id", self.trace.trace_id_hex())?;
+        if let Some(error) = &self.error {
+            line.text("error", error)?;
+        }
+        match &self.end {
+            End::Complete => {}
+            End::ClientGone => line.plain("end", "client_gone")?,
+            End::Cut(why) => {
+                line.plain("end", "cut")?;
+                line.text("cut", why)?;
+            }
+        }
+        line.end();
+        Ok(())
     }
 }
 
-struct Json<'a>(&'a RequestRecord);
-
-impl Serialize for Json<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let record = self.0;
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("timestamp", &format_args!("{}", humantime::format_rfc3339_millis(record.time)))?;
-        map.serialize_entry("level", record.level())?;
-        map.serialize_entry("message", "request")?;
-        map.serialize_entry("method", record.method.as_str())?;
-        map.serialize_entry("path", &record.path())?;
-        map.serialize_entry("status", &record.status)?;
-        if let Some(subject) = &record.subject {
-            map.serialize_entry("kind", subject.kind.as_str())?;
-            map.serialize_entry("repo_key", &**subject.repo.key())?;
-            map.serialize_entry("name", subject.name.as_str())?;
-            if let Some(reference) = &subject.reference {
-                map.serialize_entry("reference", reference)?;
-                map.serialize_entry("reference_kind", if reference.tag().is_some() { "tag" } else { "digest" })?;
-            }
-            map.serialize_entry("upstream_url", &subject.upstream_url())?;
+impl Subject {
+    fn write(&self, line: &mut JsonLine<'_>) -> io::Result<()> {
+        line.plain("kind", self.kind.as_str())?;
+        line.text("repo_key", self.repo.key())?;
+        line.text("name", self.name.as_str())?;
+        if let Some(reference) = &self.reference {
+            line.plain("reference", reference)?;
+            line.plain("reference_kind", if reference.tag().is_some() { "tag" } else { "digest" })?;
         }
-        if let Some(outcome) = record.outcome {
-            map.serialize_entry("cache", outcome.as_str())?;
-        }
-        map.serialize_entry("bytes", &record.bytes)?;
-        map.serialize_entry("latency_ms", &millis(record.latency))?;
-        if let Some(first_byte) = record.first_byte {
-            map.serialize_entry("ttfb_ms", &millis(first_byte))?;
-        }
-        map.serialize_entry("client", &format_args!("{}", record.client))?;
-        if let Some(agent) = &record.user_agent {
-            let text = String::from_utf8_lossy(agent.as_bytes());
-            map.serialize_entry("user_agent", &Escaped { text: &text, most: USER_AGENT_SHOWN })?;
-        }
-        map.serialize_entry("request_id", record.request_id.as_str())?;
-        map.serialize_entry("trace_id", &record.trace.trace_id_hex())?;
-        if let Some(error) = &record.error {
-            map.serialize_entry("error", error)?;
-        }
-        match &record.end {
-            End::Complete => {}
-            End::ClientGone => map.serialize_entry("end", "client_gone")?,
-            End::Cut(why) => {
-                map.serialize_entry("end", "cut")?;
-                map.serialize_entry("cut", why)?;
-            }
-        }
-        map.end()
+        line.text("upstream_url", &self.upstream_url())
     }
 }
 
