@@ -83,6 +83,12 @@ impl Router {
         connection: ConnectionInfo,
         record: &mut RequestRecord,
     ) -> Result<Response<ReplyBody>, Failure> {
+        if head.headers.contains_key(header::TRANSFER_ENCODING) {
+            // No client sends a pull a body. With a Content-Length beside it (which the HTTP library has dropped by
+            // now) this is how requests are smuggled past proxies that read the other one (RFC 9112 section 6.1).
+            let message = "a pull has no body; send no Transfer-Encoding";
+            return Err(Failure::new(StatusCode::BAD_REQUEST, ErrorCode::Unsupported, message));
+        }
         let raw = head.uri.path().get("/v2/".len()..).unwrap_or_default();
         let path = path::parse(raw)?;
         let request = V2Request {
@@ -93,6 +99,8 @@ impl Router {
             headers: &head.headers,
             host: host_of(head.version, &head.uri, &head.headers)?,
             local_port: connection.local.port(),
+            // HTTP/2 puts frames around every few kilobytes; only HTTP/1 hands our pieces on as they are.
+            files: connection.files.filter(|_| matches!(head.version, Version::HTTP_10 | Version::HTTP_11)),
             trace: record.trace.parent(),
         };
         match path {
