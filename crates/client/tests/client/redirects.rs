@@ -91,6 +91,24 @@ async fn the_same_origin_keeps_it_and_a_detour_loses_it_for_good() {
 }
 
 #[tokio::test]
+async fn a_chain_of_strangers_gets_nothing_at_any_link() {
+    let last = Server::start(|_| Reply::ok("blob")).await;
+    let to_last = last.at("/last");
+    let middle = Server::start(move |seen| match seen.path() {
+        "/first" => Reply::redirect("/second"),
+        _ => Reply::redirect(&to_last),
+    })
+    .await;
+    let to_middle = middle.at("/first");
+    let server = behind_basic(move |_| Reply::redirect(&to_middle)).await;
+    let blob = with_credential(&server).get_blob(&name(), &digest(), None).await.unwrap();
+    assert_eq!(read(blob.body).await.unwrap(), b"blob");
+    assert_eq!((middle.seen().len(), last.seen().len()), (2, 1));
+    middle.assert_no_credential();
+    last.assert_no_credential();
+}
+
+#[tokio::test]
 async fn loops_end_after_five_hops() {
     let server = Server::start(|seen| Reply::redirect(&format!("{}x", seen.target))).await;
     let error = anonymous(&server).get_blob(&name(), &digest(), None).await.unwrap_err();
