@@ -1,1 +1,59 @@
-fn main() {}
+//! The `transship` program: parse, wire, run, exit code.
+//!
+//! Must hold no rules of the registry. Exit codes: 0 as asked, 1 something failed while running, 2 the command line
+//! or the configuration is wrong.
+
+mod admin_token;
+mod args;
+mod banner;
+mod cache_dir;
+mod commands;
+mod config;
+mod logging;
+mod metrics_reference;
+mod otel;
+mod process_limits;
+mod reload;
+mod signals;
+mod watch;
+mod wire;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Args, Command};
+
+// Many small buffers of many threads: the system's allocator keeps much more memory for them.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    match Args::parse().command {
+        Command::Serve(args) => commands::serve::serve(*args),
+        Command::Config { command } => commands::config::run(&command),
+        Command::MetricsReference => print(&metrics_reference::reference()),
+        Command::Version => print(concat!("transship ", env!("CARGO_PKG_VERSION"), "\n")),
+    }
+}
+
+/// Writes a command's result to standard output.
+fn print(text: &str) -> ExitCode {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(ExitCode::FAILURE, &error),
+    }
+}
+
+/// Says on standard error why the program ends.
+fn fail(code: ExitCode, error: &dyn std::fmt::Display) -> ExitCode {
+    // When standard error is gone too, the exit code is all that is left.
+    let _ = writeln!(std::io::stderr(), "transship: {error}");
+    code
+}
+
+/// The command line or the configuration is wrong.
+fn usage_error() -> ExitCode {
+    ExitCode::from(2)
+}

@@ -1,0 +1,166 @@
+//! What the user typed.
+//!
+//! Must not know what it means: values are checked together with those of the environment and the file. Invariant:
+//! a flag that was not given leaves no trace, so that lower sources show through.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{Environment, FlagValue, Sources, env_vars};
+
+const EXAMPLES: &str = "\
+Examples:
+  transship serve
+      serves on 127.0.0.1:5000 and caches in your data directory; then try
+      docker pull 127.0.0.1:5000/dockerhub/library/alpine
+  transship serve --config /etc/transship/transship.yaml
+  transship serve --listen 0.0.0.0:5000 --cache-dir /srv/transship --max-size 200GiB
+  transship config check /etc/transship/transship.yaml
+  transship config schema > transship.schema.json
+
+Flags win over environment variables (TRANSSHIP_…), those over the configuration file.
+Exit codes: 0 as asked, 1 something failed while running, 2 the command line or the configuration is wrong.";
+
+/// A pull-through OCI registry: caches what container clients pull, and answers when upstream cannot.
+#[derive(Parser)]
+#[command(name = "transship", version, after_help = EXAMPLES, max_term_width = 120)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Serve until told to stop (SIGTERM or SIGINT; SIGHUP reloads the configuration).
+    #[command(after_help = EXAMPLES)]
+    Serve(Box<ServeArgs>),
+    /// Check a configuration, or print its schema or reference.
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+    /// Print the reference of all metrics (docs/metrics.md).
+    MetricsReference,
+    /// Print the version.
+    Version,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Say everything that is wrong with a configuration file, each with its line.
+    Check {
+        /// The file; by default the one named by TRANSSHIP_CONFIG.
+        file: Option<PathBuf>,
+    },
+    /// Print the JSON Schema of the configuration file.
+    Schema,
+    /// Print the configuration reference (docs/configuration.md).
+    Reference,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct ServeArgs {
+    /// Configuration file, YAML [env: TRANSSHIP_CONFIG]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Folder that holds everything [env: TRANSSHIP_CACHE_DIR] [default: transship in your data directory]
+    #[arg(long, value_name = "DIR")]
+    cache_dir: Option<String>,
+    /// Address to listen on; may be given several times [env: TRANSSHIP_LISTEN] [default: 127.0.0.1:5000]
+    #[arg(long, value_name = "ADDR")]
+    listen: Vec<String>,
+    /// The cache's budget, like 200GiB [env: TRANSSHIP_CACHE_MAX_SIZE] [default: 50GiB or half of the file system]
+    #[arg(long, value_name = "SIZE")]
+    max_size: Option<String>,
+    /// error, warn, info, debug, trace, off, or by target: info,transship_client=debug [env: TRANSSHIP_LOG_LEVEL] [default: info]
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<String>,
+    /// human or json [env: TRANSSHIP_LOG_FORMAT] [default: human on a terminal, json otherwise]
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<String>,
+    /// OpenTelemetry collector for traces, OTLP over HTTP [env: TRANSSHIP_OTLP_ENDPOINT]
+    #[arg(long, value_name = "URL")]
+    otlp_endpoint: Option<String>,
+    /// Certificate chain, PEM; turns TLS on [env: TRANSSHIP_TLS_CERT]
+    #[arg(long, value_name = "FILE")]
+    tls_cert: Option<String>,
+    /// Private key of the certificate, PEM [env: TRANSSHIP_TLS_KEY]
+    #[arg(long, value_name = "FILE")]
+    tls_key: Option<String>,
+    /// File with the admin token [env: TRANSSHIP_ADMIN_TOKEN_FILE] [default: admin.token in the cache directory]
+    #[arg(long, value_name = "FILE")]
+    admin_token_file: Option<String>,
+    /// How long a stop waits for pulls under way [env: TRANSSHIP_SHUTDOWN_TIMEOUT] [default: 30s]
+    #[arg(long, value_name = "TIME")]
+    shutdown_timeout: Option<String>,
+}
+
+impl ServeArgs {
+    /// Where the configuration comes from, these flags included.
+    pub(crate) fn sources(self, environment: Environment) -> Sources {
+        let file = self.config.or_else(|| environment.get(env_vars::CONFIG).map(PathBuf::from));
+        let one = |value: Option<String>| value.into_iter().collect::<Vec<_>>();
+        let flags = [
+            ("listen", "--listen", self.listen),
+            ("cache_dir", "--cache-dir", one(self.cache_dir)),
+            ("cache.max_size", "--max-size", one(self.max_size)),
+            ("log.level", "--log-level", one(self.log_level)),
+            ("log.format", "--log-format", one(self.log_format)),
+            ("tracing.otlp_endpoint", "--otlp-endpoint", one(self.otlp_endpoint)),
+            ("tls.cert", "--tls-cert", one(self.tls_cert)),
+            ("tls.key", "--tls-key", one(self.tls_key)),
+            ("admin.token_file", "--admin-token-file", one(self.admin_token_file)),
+            ("shutdown_timeout", "--shutdown-timeout", one(self.shutdown_timeout)),
+        ];
+        let flags = flags
+            .into_iter()
+            .filter(|(_, _, values)| !values.is_empty())
+            .map(|(field, flag, values)| FlagValue { field, flag, values })
+            .collect();
+        Sources { file, flags, environment }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn sources(arguments: &[&str], environment: Environment) -> Sources {
+        let arguments = ["transship", "serve"].iter().chain(arguments);
+        match Args::try_parse_from(arguments).unwrap().command {
+            Command::Serve(serve) => serve.sources(environment),
+            Command::Config { .. } | Command::MetricsReference | Command::Version => panic!("not serve"),
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_well_formed_and_every_flag_has_its_variable_named_right() {
+        Args::command().debug_assert();
+        let mut help = Args::command().find_subcommand_mut("serve").unwrap().render_long_help().to_string();
+        help.retain(|c| c != '\n');
+        let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+        for variable in env_vars::ALL.iter().filter(|v| v.name != env_vars::ADMIN_TOKEN) {
+            assert!(help.contains(&format!("[env: {}]", variable.name)), "{} in {help}", variable.name);
+        }
+    }
+
+    #[test]
+    fn only_what_was_typed_is_passed_on() {
+        let given = sources(&["--listen", "a", "--listen", "b", "--max-size", "1GiB"], Environment::from_pairs([]));
+        let flags: Vec<_> = given.flags.iter().map(|f| (f.field, f.flag, f.values.join(","))).collect();
+        assert_eq!(
+            flags,
+            [("listen", "--listen", "a,b".to_owned()), ("cache.max_size", "--max-size", "1GiB".to_owned())]
+        );
+        assert!(given.file.is_none());
+    }
+
+    #[test]
+    fn the_flag_names_the_file_before_the_variable_does() {
+        let environment = || Environment::from_pairs([(env_vars::CONFIG, "/env.yaml")]);
+        assert_eq!(sources(&[], environment()).file, Some("/env.yaml".into()));
+        assert_eq!(sources(&["--config", "/flag.yaml"], environment()).file, Some("/flag.yaml".into()));
+    }
+}

@@ -1,0 +1,182 @@
+//! The one table of configuration fields: it drives the checker, the JSON Schema and the reference.
+//!
+//! Must not know how a field is used. Invariant: a test reads every field's example through the checker and `raw`,
+//! so table and types cannot part. Repository fields stand in the registry's own table.
+
+use super::kind::Kind;
+
+/// When a changed value takes effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// On SIGHUP or when the file changes.
+    Reload,
+    /// At the next start.
+    Restart,
+}
+
+/// One field.
+#[derive(Debug)]
+pub(crate) struct Field {
+    /// Dotted path in the file.
+    pub(crate) path: &'static str,
+    /// Kind of value.
+    pub(crate) kind: Kind,
+    /// Default in words.
+    pub(crate) default: &'static str,
+    /// A value as a person would write it.
+    pub(crate) example: &'static str,
+    /// When a change takes effect.
+    pub(crate) change: Change,
+    /// What it means.
+    pub(crate) meaning: &'static str,
+}
+
+const MIB: u64 = 1 << 20;
+
+/// All of them, in the order of the reference.
+pub(crate) const FIELDS: &[Field] = &[
+    Field {
+        path: "listen",
+        kind: Kind::Addresses,
+        default: "`127.0.0.1:5000`",
+        example: r#"["127.0.0.1:5000", "[::1]:5000"]"#,
+        change: Change::Restart,
+        meaning: "Where clients connect. Listen on other than loopback addresses only where everyone who can connect may pull.",
+    },
+    Field {
+        path: "cache_dir",
+        kind: Kind::Path,
+        default: "`transship` in the user's data directory (`$XDG_DATA_HOME` or `~/.local/share`)",
+        example: "/var/lib/transship",
+        change: Change::Restart,
+        meaning: "The folder that holds everything: blobs, what is being filled, the metadata database, the admin token. Made when missing.",
+    },
+    Field {
+        path: "cache.max_size",
+        kind: Kind::Size { min: MIB },
+        default: "`50GiB` or half of the file system, whichever is smaller",
+        example: "200GiB",
+        change: Change::Reload,
+        meaning: "The cache's budget. What was used longest ago leaves first; a pull never fails because the cache is full.",
+    },
+    Field {
+        path: "cache.fill_on_range",
+        kind: Kind::FillPolicy,
+        default: "`after:0.5`",
+        example: "background",
+        change: Change::Reload,
+        meaning: "`fill_on_range` of repositories in this file that do not say their own.",
+    },
+    Field {
+        path: "builtin_upstreams",
+        kind: Kind::Flag,
+        default: "`true`",
+        example: "false",
+        change: Change::Reload,
+        meaning: "Whether the well-known registries (dockerhub, ghcr, quay, …) are there without being configured.",
+    },
+    Field {
+        path: "repos",
+        kind: Kind::Repositories,
+        default: "none",
+        example: "{ corp: { upstream: \"https://registry.example.com\" } }",
+        change: Change::Reload,
+        meaning: "Repositories by key; see below. They cannot be changed over the API.",
+    },
+    Field {
+        path: "tls.cert",
+        kind: Kind::Path,
+        default: "none: plain HTTP",
+        example: "/etc/transship/tls.crt",
+        change: Change::Restart,
+        meaning: "Certificate chain, PEM. Needs `tls.key`. What is in the file is read again when it changes; another path waits for a restart.",
+    },
+    Field {
+        path: "tls.key",
+        kind: Kind::Path,
+        default: "none: plain HTTP",
+        example: "/etc/transship/tls.key",
+        change: Change::Restart,
+        meaning: "Private key, PEM. Needs `tls.cert`. Read again like the certificate.",
+    },
+    Field {
+        path: "log.level",
+        kind: Kind::LogFilter,
+        default: "`info`",
+        example: "info,transship_client=debug",
+        change: Change::Reload,
+        meaning: "`error`, `warn`, `info`, `debug`, `trace` or `off`; also by target: `info,transship_client=debug`. The line of each request has the target `transship::request` and the level `info`, that of each upstream exchange `transship::upstream`.",
+    },
+    Field {
+        path: "log.format",
+        kind: Kind::Choice(&["human", "json"]),
+        default: "`human` on a terminal, `json` otherwise",
+        example: "json",
+        change: Change::Restart,
+        meaning: "The form of the log on standard error.",
+    },
+    Field {
+        path: "tracing.otlp_endpoint",
+        kind: Kind::Url,
+        default: "none: no traces",
+        example: "http://127.0.0.1:4318",
+        change: Change::Restart,
+        meaning: "OpenTelemetry collector that takes OTLP over HTTP (protobuf). Without a path, `/v1/traces` is added.",
+    },
+    Field {
+        path: "admin.token_file",
+        kind: Kind::Path,
+        default: "`admin.token` in the cache directory, made at first start",
+        example: "/run/secrets/transship-admin-token",
+        change: Change::Restart,
+        meaning: "File with the token that `/api` calls need. When named here it must exist; it is never written.",
+    },
+    Field {
+        path: "upstream.connect_timeout",
+        kind: Kind::Duration { min_secs: 1 },
+        default: "`10s`",
+        example: "5s",
+        change: Change::Restart,
+        meaning: "How long connecting to an upstream may take, TLS included.",
+    },
+    Field {
+        path: "upstream.first_byte_timeout",
+        kind: Kind::Duration { min_secs: 1 },
+        default: "`15s`",
+        example: "20s",
+        change: Change::Restart,
+        meaning: "How long an upstream may take to start its answer.",
+    },
+    Field {
+        path: "upstream.idle_timeout",
+        kind: Kind::Duration { min_secs: 1 },
+        default: "`30s`",
+        example: "60s",
+        change: Change::Restart,
+        meaning: "How long an upstream may pause within a body before the fill resumes on a new connection.",
+    },
+    Field {
+        path: "upstream.max_attempts",
+        kind: Kind::Count { min: 1, max: 10 },
+        default: "`3`",
+        example: "5",
+        change: Change::Restart,
+        meaning: "Attempts for one exchange with an upstream, the first included.",
+    },
+    Field {
+        path: "shutdown_timeout",
+        kind: Kind::Duration { min_secs: 0 },
+        default: "`30s`",
+        example: "25s",
+        change: Change::Restart,
+        meaning: "How long a stop waits for responses under way and for fills to be left resumable.",
+    },
+    Field {
+        path: "limits.max_connections",
+        kind: Kind::Count { min: 1, max: 1_000_000 },
+        default: "`10000`",
+        example: "2000",
+        change: Change::Restart,
+        meaning: "Client connections at one time; further ones wait to be accepted.",
+    },
+];

@@ -1,0 +1,130 @@
+//! The `repos:` section: each entry is a repository document, read by the registry; here it gets its line numbers.
+//!
+//! Also the two things that only a file can say: `auth.password_file`, and `cache.fill_on_range` as the default.
+//! Must not know what a repository's fields mean. Invariant: passwords leave this file only inside a specification.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use oci::RepoKey;
+use registry::RepositorySpec;
+use serde_json::Value;
+
+use super::check::veil;
+use super::document::{Entry, Node, NodeValue};
+use super::problem::{Origin, Problem};
+use super::suggest::did_you_mean;
+
+/// Reads every entry of `repos`. What is wrong is added to `problems`; entries without problems come back.
+pub(crate) fn read(document: &Node, fill_on_range: Option<&str>, problems: &mut Vec<Problem>) -> Vec<RepositorySpec> {
+    let Some(Entry { node: Node { value: NodeValue::Map(entries), .. }, .. }) = document.get("repos") else {
+        return Vec::new();
+    };
+    entries.iter().filter_map(|entry| repository(entry, fill_on_range, problems)).collect()
+}
+
+fn repository(entry: &Entry, fill_on_range: Option<&str>, problems: &mut Vec<Problem>) -> Option<RepositorySpec> {
+    let path = format!("repos.{}", entry.key);
+    let key =
+        entry.key.parse::<RepoKey>().map_err(|e| problems.push(Problem::new(entry.origin, &path, e.to_string()))).ok();
+    let mut document = entry.node.to_json();
+    if let (Some(default), Value::Object(fields)) = (fill_on_range, &mut document) {
+        fields.entry("fill_on_range").or_insert_with(|| default.into());
+    }
+    let password = password_from_file(&mut document);
+    if let Err(message) = &password {
+        let origin = place(entry, "auth.password_file");
+        problems.push(Problem::new(origin, format!("{path}.auth.password_file"), message));
+    }
+    // A key that is wrong must not hide what else is wrong with the entry.
+    let stand_in = || "x".parse::<RepoKey>().expect("one letter is a repository key");
+    match RepositorySpec::from_document(key.clone().unwrap_or_else(stand_in), &document) {
+        Ok(spec) => (key.is_some() && password.is_ok()).then_some(spec),
+        Err(found) => {
+            let unread = password.is_err();
+            // The missing password has been reported with its reason.
+            let found = found.into_iter().filter(|p| !(unread && p.path == "auth.password"));
+            problems.extend(found.map(|p| problem(entry, &path, &p.path, p.message)));
+            None
+        }
+    }
+}
+
+fn place(entry: &Entry, path: &str) -> Origin {
+    if path.is_empty() || entry.node.get(path.split(['.', '[']).next().unwrap_or(path)).is_none() {
+        return entry.origin;
+    }
+    entry.node.origin_of(path)
+}
+
+fn problem(entry: &Entry, prefix: &str, path: &str, message: String) -> Problem {
+    let full = if path.is_empty() { prefix.to_owned() } else { format!("{prefix}.{path}") };
+    let (section, name) = path.rsplit_once('.').map_or(("", path), |(section, name)| (section, name));
+    let known =
+        registry::FIELDS.iter().map(|f| f.path).chain(["auth.password_file"]).filter_map(|known| match section {
+            "" => known.split('.').next(),
+            section => known.strip_prefix(section)?.strip_prefix('.'),
+        });
+    let hint = message.starts_with("unknown field").then(|| did_you_mean(name, known)).flatten();
+    Problem::new(place(entry, path), full, veil(&entry.node, message)).with_hint(hint)
+}
+
+/// Puts the content of `auth.password_file` in place of `auth.password`.
+fn password_from_file(document: &mut Value) -> Result<(), String> {
+    let Some(auth) = document.get_mut("auth").and_then(Value::as_object_mut) else { return Ok(()) };
+    let Some(file) = auth.remove("password_file") else { return Ok(()) };
+    let Value::String(file) = file else { return Err("must be a path".into()) };
+    if auth.contains_key("password") {
+        return Err("give password or password_file, not both".into());
+    }
+    let content = std::fs::read_to_string(Path::new(&file)).map_err(|e| format!("cannot read {file}: {e}"))?;
+    let password = content.trim_end_matches(['\r', '\n']);
+    if password.is_empty() {
+        return Err(format!("{file} is empty"));
+    }
+    auth.insert("password".into(), password.into());
+    Ok(())
+}
+
+/// Finds host names and listeners that two repositories claim, and listeners that are also the server's own.
+pub(crate) fn check_claims(
+    specs: &[RepositorySpec],
+    listen: &[SocketAddr],
+    document: &Node,
+    problems: &mut Vec<Problem>,
+) {
+    let mut hosts: HashMap<String, &str> = HashMap::new();
+    let mut ports: HashMap<u16, &str> = HashMap::new();
+    for spec in specs {
+        let key: &str = spec.key.as_ref();
+        let mut claim = |field: &str, index: usize, other: Option<String>| {
+            let Some(other) = other else { return };
+            let path = format!("repos.{key}.{field}[{index}]");
+            problems.push(Problem::new(document.origin_of(&path), path, other));
+        };
+        for (index, host) in spec.hosts.iter().enumerate() {
+            let taken = hosts.insert(host.to_string(), key).filter(|other| *other != key);
+            claim(
+                "hosts",
+                index,
+                taken.map(|other| format!("'{host}' is claimed by {other} too; a host name has one repository")),
+            );
+        }
+        for (index, address) in spec.listen.iter().enumerate() {
+            let port = address.port();
+            let taken = ports.insert(port, key).filter(|other| *other != key);
+            claim(
+                "listen",
+                index,
+                taken.map(|other| format!("port {port} is claimed by {other} too; a port has one repository")),
+            );
+            let own = listen.iter().any(|own| own.port() == port);
+            claim(
+                "listen",
+                index,
+                own.then(|| format!("port {port} is one the server listens on for all repositories")),
+            );
+        }
+    }
+}

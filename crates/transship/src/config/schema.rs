@@ -1,0 +1,94 @@
+//! The JSON Schema of the configuration file, for editors. Made from the table of fields.
+//!
+//! Must not know anything the table does not say. Invariant: unknown fields are refused at every level, as by the
+//! checker.
+
+use serde_json::{Map, Value, json};
+
+use super::fields::FIELDS;
+
+/// The schema.
+pub(crate) fn schema() -> Value {
+    let mut root = object("Transship's configuration file.");
+    for field in FIELDS {
+        let mut leaf = if field.path == "repos" { repositories() } else { field.kind.schema() };
+        leaf["description"] = format!("{} Default: {}.", field.meaning, field.default).into();
+        place(&mut root, field.path, leaf);
+    }
+    root["$schema"] = "https://json-schema.org/draft/2020-12/schema".into();
+    root["title"] = "transship.yaml".into();
+    root
+}
+
+fn object(description: &str) -> Value {
+    json!({ "type": ["object", "null"], "description": description, "properties": {}, "additionalProperties": false })
+}
+
+/// Puts `leaf` at the dotted `path` below `root`, making the sections on the way.
+fn place(root: &mut Value, path: &str, leaf: Value) {
+    let (first, rest) = path.split_once('.').map_or((path, None), |(first, rest)| (first, Some(rest)));
+    let properties = root["properties"].as_object_mut().expect("every object of the schema has properties");
+    match rest {
+        None => {
+            properties.insert(first.to_owned(), leaf);
+        }
+        Some(rest) => place(properties.entry(first).or_insert_with(|| object("")), rest, leaf),
+    }
+}
+
+fn repositories() -> Value {
+    let mut repository = object("One repository.");
+    for field in registry::FIELDS {
+        let mut leaf = of_kind(field.kind);
+        leaf.insert("description".into(), field.meaning.into());
+        place(&mut repository, field.path, Value::Object(leaf));
+    }
+    let file =
+        json!({ "type": "string", "description": "A file that holds the password; read at start and on reload." });
+    place(&mut repository, "auth.password_file", file);
+    repository["required"] = json!(["upstream"]);
+    json!({ "type": ["object", "null"], "additionalProperties": repository })
+}
+
+/// The registry's words for kinds, as schema.
+fn of_kind(kind: &str) -> Map<String, Value> {
+    let value = match kind {
+        "boolean" => json!({ "anyOf": [{ "type": "boolean" }, { "type": "string", "pattern": r"\$\{" }] }),
+        list if list.starts_with("list") => {
+            json!({ "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }] })
+        }
+        _ => json!({ "type": "string" }),
+    };
+    value.as_object().cloned().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_field_is_in_the_schema_and_every_object_is_closed() {
+        let schema = schema();
+        for field in FIELDS {
+            let pointer = format!("/properties/{}", field.path.replace('.', "/properties/"));
+            let found = schema.pointer(&pointer).unwrap_or_else(|| panic!("{pointer}"));
+            assert!(found["description"].as_str().unwrap().starts_with(field.meaning));
+        }
+        for field in registry::FIELDS {
+            let pointer = format!(
+                "/properties/repos/additionalProperties/properties/{}",
+                field.path.replace('.', "/properties/")
+            );
+            assert!(schema.pointer(&pointer).is_some(), "{pointer}");
+        }
+        assert_closed(&schema);
+    }
+
+    fn assert_closed(schema: &Value) {
+        if let Some(properties) = schema.get("properties").and_then(Value::as_object) {
+            assert_eq!(schema["additionalProperties"], json!(false), "{schema}");
+            properties.values().for_each(assert_closed);
+        }
+        schema.get("additionalProperties").into_iter().for_each(assert_closed);
+    }
+}
