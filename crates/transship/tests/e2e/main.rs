@@ -1,0 +1,29 @@
+//! End to end: the built program on real sockets, asked by real clients, before scripted and real upstreams.
+//!
+//! Must not know: the crates behind the program. Everything goes through arguments, files, signals and HTTP. Invariant:
+//! no test skips; a program that is missing on the machine fails its test and says what to install.
+
+#![expect(clippy::unwrap_used, reason = "a test stops where something unexpected happens")]
+
+mod http;
+mod lab;
+
+mod addressing;
+mod api;
+mod bad_requests;
+mod budget;
+mod configuration;
+mod crashes;
+mod credentials;
+mod exchange_log;
+mod fills;
+mod metrics;
+mod pull_through;
+mod ranges;
+mod reload;
+mod request_log;
+mod secrets;
+mod shutdown;
+mod tags;
+mod tls;
+mod traces;
