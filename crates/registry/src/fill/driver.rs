@@ -141,7 +141,8 @@ struct Driver {
 impl Driver {
     async fn run(&mut self) -> End {
         let mut checkpoint = tokio::time::interval(CHECKPOINT_EVERY);
-        let mut noted = 0;
+        // The first note is made at once: a crash a moment later must not lose that somebody wants all of it.
+        let mut noted = None;
         loop {
             self.note_whole();
             if self.is_complete() {
@@ -250,10 +251,10 @@ impl Driver {
         }
     }
 
-    async fn checkpoint(&self, noted: &mut u64) {
+    async fn checkpoint(&self, noted: &mut Option<u64>) {
         let present = self.context.growing.state().present.total();
-        if present != *noted {
-            *noted = present;
+        if *noted != Some(present) {
+            *noted = Some(present);
             checkpoint(&self.context).await;
         }
     }
