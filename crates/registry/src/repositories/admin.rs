@@ -81,8 +81,8 @@ impl RepositoryAdmin {
 
     /// Adds the repository that `document` describes; its `key` field names it. A built-in one may be overridden.
     pub async fn create(&self, document: &Value) -> Result<RepositoryView, RepositoryError> {
-        let key = key_of(document)?;
-        let spec = checked(key.clone(), document)?;
+        let spec = named(document)?;
+        let key = spec.key.clone();
         let _guard = self.core.admin_lock.lock().await;
         match self.core.map().get(key.as_ref()).map(|r| r.source()) {
             Some(Source::File | Source::Api) => return Err(RepositoryError::Exists(key)),
@@ -162,18 +162,29 @@ pub(crate) fn builtin_specs() -> impl Iterator<Item = (RepoKey, Value)> {
     builtin::BUILTIN.iter().map(builtin::document)
 }
 
-fn key_of(document: &Value) -> Result<RepoKey, RepositoryError> {
-    let problem = |message: String| RepositoryError::Invalid(vec![FieldProblem { path: "key".into(), message }]);
+/// Reads and checks a document that names itself. What is wrong with the key is told together with the rest.
+fn named(document: &Value) -> Result<RepositorySpec, RepositoryError> {
+    let mut problems = match key_of(document) {
+        Ok(key) => return checked(key, document),
+        Err(problem) => vec![problem],
+    };
+    if document.is_object() {
+        // The key takes no part in the check of the other fields.
+        let stand_in = "unnamed".parse().expect("this is a key");
+        if let Err(RepositoryError::Invalid(others)) = checked(stand_in, document) {
+            problems.extend(others);
+        }
+    }
+    Err(RepositoryError::Invalid(problems))
+}
+
+fn key_of(document: &Value) -> Result<RepoKey, FieldProblem> {
+    let problem = |message: String| FieldProblem { path: "key".into(), message };
     match document.get("key") {
         Some(Value::String(key)) => key.parse().map_err(|e: oci::InvalidRepoKey| problem(e.to_string())),
         Some(_) => Err(problem("must be a string".into())),
-        None if document.is_object() => {
-            Err(problem("required: the first path segment of its images, like \"corp\"".into()))
-        }
-        None => Err(RepositoryError::Invalid(vec![FieldProblem {
-            path: String::new(),
-            message: "the body must be a JSON object".into(),
-        }])),
+        None if document.is_object() => Err(problem("required: the first path segment of its images, like \"corp\"".into())),
+        None => Err(FieldProblem { path: String::new(), message: "the body must be a JSON object".into() }),
     }
 }
 
