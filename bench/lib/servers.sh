@@ -19,7 +19,8 @@ wait_ready() {
     for attempt in $(seq 200); do
         kill -0 "${PIDS[$name]}" 2>/dev/null || break
         status=$(curl --silent --output /dev/null --write-out '%{http_code}' --max-time 2 "$url" || true)
-        if [ "$status" -ge 100 ] && [ "$status" -lt 500 ]; then
+        # It is asked again whether it lives: another process may be the one that answers on this port.
+        if [ "$status" -ge 100 ] && [ "$status" -lt 500 ] && kill -0 "${PIDS[$name]}" 2>/dev/null; then
             return 0
         fi
         sleep 0.05
