@@ -143,13 +143,15 @@ async fn pump(context: &Arc<FlowContext>, position: &FlowPosition, source: &mut 
         }
         let at = source.at();
         let range = ByteRange { start: at - len, end: at };
+        // The planner takes what lies ahead of the position for coming and what lies behind it for announced: a batch
+        // that is being written is still coming.
+        position.at.store(range.start, Ordering::Relaxed);
         let needed = context.growing.state().present.total() + len;
         if !grow(context, needed).await {
             return FlowEnd::NoRoom(context.growing.state().size);
         }
         let context_of_write = context.clone();
         writing = Some(tokio::task::spawn_blocking(move || context_of_write.write(range, &batch)));
-        position.at.store(at, Ordering::Relaxed);
         if context.is_present_ahead(at) {
             break;
         }
