@@ -145,10 +145,18 @@ fn host_of<'a>(version: Version, uri: &'a Uri, headers: &'a HeaderMap) -> Result
         return Ok(Some(authority.as_str()));
     }
     match host {
-        Some(host) => host.to_str().map(Some).map_err(|_| bad("the Host header is not ASCII text")),
+        Some(host) => match host.to_str() {
+            Ok(host) if host.bytes().all(may_be_in_host) => Ok(Some(host)),
+            Ok(_) | Err(_) => Err(bad("the Host header is not a host")),
+        },
         None if version == Version::HTTP_11 => Err(bad("an HTTP/1.1 request needs a Host header")),
         None => Ok(None),
     }
+}
+
+/// The characters of `uri-host [ ":" port ]` (RFC 3986 section 3.2.2). An empty value is legal.
+fn may_be_in_host(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:[]".contains(&byte)
 }
 
 fn no_such_path() -> Failure {
