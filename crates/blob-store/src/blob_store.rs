@@ -12,6 +12,7 @@ use oci::Digest;
 
 use crate::buffer_pool::BufferPool;
 use crate::error::StoreError;
+use crate::file_piece::FilePiece;
 use crate::staging::blob::StagedBlob;
 
 /// An open blob. It stays readable after the blob is deleted.
@@ -33,6 +34,16 @@ pub trait BlobRead: Send + Sync {
     /// An offset at or past the end, or a `len` of 0, is `InvalidInput`; a file that lost bytes since it was opened
     /// is `UnexpectedEof`.
     async fn read_at(&self, offset: u64, len: usize, pool: &BufferPool) -> io::Result<Bytes>;
+
+    /// Names what can be had without waiting for a disk as a piece of a file, for a socket that takes it from there;
+    /// `None` when nothing is in memory, or when these bytes are in no file that stays as it is. Never blocks.
+    ///
+    /// Returns 1 to `len` bytes. That they are in memory is sampled, not promised: a page in the middle may be gone,
+    /// and whoever reads the piece then waits for the disk. Errors are those of [`Self::try_read_at`].
+    fn try_piece_at(&self, offset: u64, len: usize) -> io::Result<Option<FilePiece>> {
+        let (_, _) = (offset, len);
+        Ok(None)
+    }
 }
 
 /// A blob found by [`BlobStore::list`].

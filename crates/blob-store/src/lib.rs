@@ -12,6 +12,7 @@ mod buffer_pool;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod error;
+mod file_piece;
 mod file_read;
 mod local;
 mod locks;
@@ -22,6 +23,7 @@ mod staging;
 pub use blob_store::{BlobRead, BlobStore, StoredBlob};
 pub use buffer_pool::{BufferPool, PoolBuffer};
 pub use error::{StoreError, is_no_space};
+pub use file_piece::FilePiece;
 pub use local::LocalStore;
 pub use memory::MemoryStore;
 pub use range_set::RangeSet;

@@ -25,6 +25,7 @@ use self::layout::{ALGORITHMS, Layout};
 use crate::blob_store::{BlobRead, BlobStore, StoredBlob};
 use crate::buffer_pool::BufferPool;
 use crate::error::StoreError;
+use crate::file_piece::FilePiece;
 use crate::file_read::{self, PageCacheReads};
 use crate::staging::blob::StagedBlob;
 use crate::staging::hand_over::{CommitError, SealedFile};
@@ -210,6 +211,12 @@ impl BlobRead for LocalBlob {
     async fn read_at(&self, offset: u64, len: usize, pool: &BufferPool) -> io::Result<Bytes> {
         let len = file_read::readable(offset, len, self.size)?;
         file_read::read(Arc::clone(&self.file), offset, len, pool).await
+    }
+
+    fn try_piece_at(&self, offset: u64, len: usize) -> io::Result<Option<FilePiece>> {
+        let len = file_read::readable(offset, len, self.size)?.min(FilePiece::MAX_BYTES);
+        let resident = self.page_cache.resident(&self.file, offset, len)?;
+        Ok((resident > 0).then(|| FilePiece::new(Arc::clone(&self.file), offset, resident)))
     }
 }
 

@@ -21,9 +21,10 @@ mod repositories;
 mod trace;
 
 pub use crate::core::Builtins;
+pub use blob_store::FilePiece;
 pub use client::{Credential, Reach, Timeouts};
 pub use error::{PullError, UpstreamSaid};
-pub use fill::BlobStream;
+pub use fill::{BlobStream, Piece};
 pub use metrics::{Metrics, PullKind};
 pub use outcome::{Freshness, PullOutcome};
 pub use pull::{BlobFacts, ManifestAnswer, OpenBlob, TagsAnswer, TagsQuery};

@@ -1,12 +1,14 @@
 //! What is stored, read, listed and deleted.
 
 use std::io;
+use std::os::unix::fs::FileExt;
 
 use bytes::Bytes;
 use oci::{Digest, DigestAlgorithm};
 
 use super::{Fixture, sample};
 use crate::error::StoreError;
+use crate::file_piece::FilePiece;
 
 /// Every piece of a blob, asked for at odd places, has the right bytes, whether or not it waits.
 pub async fn put_blobs_are_read_back_whole_and_in_pieces(fixture: &Fixture) {
@@ -25,6 +27,12 @@ pub async fn put_blobs_are_read_back_whole_and_in_pieces(fixture: &Fixture) {
         if let Some(cached) = blob.try_read_at(offset as u64, len, &fixture.pool).expect("readable") {
             assert!(!cached.is_empty() && cached.len() <= expected.len());
             assert_eq!(cached, expected[..cached.len()], "{len} at {offset} from memory");
+        }
+        if let Some(piece) = blob.try_piece_at(offset as u64, len).expect("readable") {
+            assert!(!piece.is_empty() && piece.len() <= expected.len() && piece.len() <= FilePiece::MAX_BYTES);
+            let mut read = vec![0; piece.len()];
+            piece.file().read_exact_at(&mut read, piece.offset()).expect("readable");
+            assert_eq!(read, expected[..piece.len()], "{len} at {offset} as a piece of a file");
         }
     }
     fixture.assert_holds_only(&[&bytes]).await;

@@ -185,6 +185,11 @@ async fn a_file_cut_after_opening_is_an_error_and_not_short_bytes() {
         Ok(Some(bytes)) => panic!("{bytes:?}"),
         Err(error) => assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof),
     }
+    match reader.try_piece_at(0, 14) {
+        Ok(None) => {}
+        Ok(Some(piece)) => panic!("{piece:?}"),
+        Err(error) => assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof),
+    }
     assert_eq!(pool.lent_bytes(), 0);
 }
 
@@ -217,6 +222,30 @@ async fn what_the_page_cache_holds_is_read_without_waiting() {
         blob.read_at(0, 300_000, &pool).await.unwrap();
         if let Some(cached) = blob.try_read_at(0, 300_000, &pool).unwrap() {
             assert_eq!(cached, bytes[..cached.len()]);
+            return;
+        }
+    }
+    assert!(house.store.inner.page_cache.is_unsupported(), "the filesystem answers, and never without waiting");
+}
+
+#[tokio::test]
+async fn what_the_page_cache_holds_is_named_as_a_piece_of_the_file() {
+    let house = House::new();
+    let bytes = Bytes::from(vec![7; 3_000_000]);
+    let digest = Digest::sha256_of(&bytes);
+    house.store.put(&digest, bytes.clone()).await.unwrap();
+    let (blob, pool) = (house.store.open(&digest).await.unwrap().unwrap(), BufferPool::default());
+    assert_eq!(blob.try_piece_at(3_000_000, 1).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+    // As above: the kernel may drop what was just read.
+    for _ in 0..100 {
+        blob.read_at(0, 3_000_000, &pool).await.unwrap();
+        let (Some(most), Some(last)) =
+            (blob.try_piece_at(5, 3_000_000).unwrap(), blob.try_piece_at(2_999_999, 10).unwrap())
+        else {
+            continue;
+        };
+        if most.len() == FilePiece::MAX_BYTES {
+            assert_eq!((most.offset(), last.offset(), last.len()), (5, 2_999_999, 1));
             return;
         }
     }

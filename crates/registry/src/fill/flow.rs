@@ -200,6 +200,9 @@ impl FlowContext {
             self.staged.record(range);
             fresh
         };
+        if fresh {
+            self.growing.keep_recent(range.start, chunks);
+        }
         self.growing.announce(range);
         self.shared.metrics.staged_bytes.inc_by(range.end - range.start);
         let present_end = self.growing.state().present.contiguous_from(0);

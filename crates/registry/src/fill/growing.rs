@@ -8,9 +8,11 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use blob_store::{RangeSet, StagedBlob};
+use bytes::Bytes;
 use oci::{ByteRange, Digester};
 use tokio::sync::Notify;
 
+use super::recent::Recent;
 use super::{Demand, Origin};
 use crate::cache::Lease;
 use crate::error::PullError;
@@ -87,6 +89,7 @@ pub(super) struct Growing {
     pub(super) origin: Origin,
     pub(super) staged: OnceLock<StagedBlob>,
     kept: OnceLock<Lease>,
+    recent: Mutex<Recent>,
     state: Mutex<State>,
     changed: Notify,
     work: Notify,
@@ -109,6 +112,7 @@ impl Growing {
             origin,
             staged: OnceLock::new(),
             kept: OnceLock::new(),
+            recent: Mutex::default(),
             state: Mutex::new(state),
             changed: Notify::new(),
             work: Notify::new(),
@@ -152,6 +156,17 @@ impl Growing {
     pub(super) fn announce(&self, range: ByteRange) {
         self.state().present.insert(range);
         self.changed.notify_waiters();
+    }
+
+    /// Keeps pieces that were just written for readers close behind.
+    pub(super) fn keep_recent(&self, offset: u64, pieces: &[Bytes]) {
+        let fills = usize::try_from(self.metrics.fills_in_flight.get()).unwrap_or(1);
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner).push(offset, pieces, fills);
+    }
+
+    /// Bytes from `at` that are still in memory.
+    pub(super) fn recent(&self, at: u64, most: usize) -> Option<Bytes> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner).get(at, most)
     }
 
     /// Notes the size; false when it contradicts what was known.

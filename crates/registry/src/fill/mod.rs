@@ -16,6 +16,7 @@ mod frontier;
 mod growing;
 mod plan;
 mod reader;
+mod recent;
 mod resume;
 mod source;
 mod stream;
@@ -36,7 +37,7 @@ use crate::repositories::Repository;
 use crate::trace::{TraceParent, upstream_fetch};
 use growing::Growing;
 pub(crate) use growing::{Attached, NotGrowing};
-pub use stream::BlobStream;
+pub use stream::{BlobStream, Piece};
 pub(crate) use stream::{Account, BlobSource};
 
 /// Where a blob is fetched from.

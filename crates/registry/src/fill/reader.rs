@@ -100,6 +100,9 @@ impl Reader {
 
     async fn read(&mut self, upto: u64) -> Result<Bytes, PullError> {
         let len = (upto - self.at).min(self.cache.piece_bytes() as u64) as usize;
+        if let Some(bytes) = self.attached.growing.recent(self.at, len) {
+            return Ok(bytes);
+        }
         let storage = |e: std::io::Error| PullError::storage(&e);
         if let Some(bytes) = self.file.try_read_at(self.at, len, self.cache.buffers()).map_err(storage)? {
             return Ok(bytes);

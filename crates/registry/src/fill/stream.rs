@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use blob_store::FilePiece;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
@@ -30,6 +31,26 @@ pub(crate) enum BlobSource {
     /// Upstream, past the cache.
     Bypass(Origin),
 }
+
+/// What a stream gives next.
+pub enum Piece {
+    /// Bytes in memory.
+    Bytes(Bytes),
+    /// Bytes that are in the page cache, for whoever can send them from there.
+    File(FilePiece),
+}
+
+impl Piece {
+    fn len(&self) -> usize {
+        match self {
+            Self::Bytes(bytes) => bytes.len(),
+            Self::File(piece) => piece.len(),
+        }
+    }
+}
+
+/// Below this, asking whether a piece is in memory and sending it apart costs more than copying it.
+const MIN_FILE_PIECE_BYTES: u64 = 16 * 1024;
 
 /// A stream of bytes of one range. An `Err` item means: cut the connection.
 pub struct BlobStream {
@@ -94,6 +115,18 @@ impl BlobStream {
         let span = blob_streaming(&account.repo_key, account.outcome.as_str(), range.len());
         Self { inner, served: 0, account, _reading: cache.count_reader(), _span: span }
     }
+
+    /// The next piece; like the stream's items, but stored bytes that are in memory stay in their file.
+    pub fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Piece, PullError>>> {
+        let next = match &mut self.inner {
+            Inner::Stored(stored) => ready!(stored.poll_piece(cx)),
+            Inner::Flowing(flowing) => ready!(flowing.poll_next_unpin(cx)).map(|next| next.map(Piece::Bytes)),
+        };
+        if let Some(Ok(piece)) = &next {
+            self.served += piece.len() as u64;
+        }
+        Poll::Ready(next)
+    }
 }
 
 impl Stream for BlobStream {
@@ -112,6 +145,22 @@ impl Stream for BlobStream {
 }
 
 impl Stored {
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Piece, PullError>>> {
+        let left = self.end.saturating_sub(self.at);
+        if self.waiting.is_none() && left >= MIN_FILE_PIECE_BYTES {
+            let most = left.min(FilePiece::MAX_BYTES as u64) as usize;
+            match self.lease.handle().try_piece_at(self.at, most) {
+                Ok(Some(piece)) => {
+                    self.at += piece.len() as u64;
+                    return Poll::Ready(Some(Ok(Piece::File(piece))));
+                }
+                Ok(None) => {}
+                Err(error) => return Poll::Ready(Some(self.took(Err(error)).map(Piece::Bytes))),
+            }
+        }
+        self.poll_read(cx).map(|next| next.map(|read| read.map(Piece::Bytes)))
+    }
+
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, PullError>>> {
         if self.at >= self.end {
             return Poll::Ready(None);
