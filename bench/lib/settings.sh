@@ -27,6 +27,7 @@ MEMORY_SMALL_MIB=4           # size of each blob when all streams are fills of t
 MEMORY_SMALL_BYTES_PER_SECOND=$((128 << 10))
 
 BINARY=
+BUILT_FROM= # the commit, when the program is built here
 JSON=
 KEEP=
 ONLY=warm-blob,warm-manifest,cold-blob,herd,memory
@@ -52,6 +53,8 @@ read_arguments() {
 
 build_release() {
     say "building the release program"
+    BUILT_FROM=$(git rev-parse --short HEAD 2>/dev/null || echo unknown)
+    git diff --quiet HEAD -- crates Cargo.toml Cargo.lock 2>/dev/null || BUILT_FROM+=" with changes"
     cargo build --release --locked --package transship >&2
     BINARY=${CARGO_TARGET_DIR:-target}/release/transship
 }
