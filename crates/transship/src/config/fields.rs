@@ -105,7 +105,7 @@ pub(crate) const FIELDS: &[Field] = &[
         default: "`info`",
         example: "info,transship_client=debug",
         change: Change::Reload,
-        meaning: "`error`, `warn`, `info`, `debug`, `trace` or `off`; also by target: `info,transship_client=debug`. The line of each request has the target `transship::request` and the level `info`, that of each upstream exchange `transship::upstream`.",
+        meaning: "`error`, `warn`, `info`, `debug`, `trace` or `off`; also by target: `info,transship_client=debug`. A bare level is for this program's own code: libraries say warnings and errors only, unless named (`hyper=debug` may print credentials). The line of each request has the target `transship::request` and the level `info`, that of each upstream exchange `transship::upstream`.",
     },
     Field {
         path: "log.format",
