@@ -50,7 +50,7 @@ impl Face {
         B: http_body::Body<Data = bytes::Bytes, Error: Into<axum::BoxError>> + Send + 'static,
     {
         let Inner { app, router } = &*self.inner;
-        let mut line = RequestLine::begin(&request, connection, app.journal.clone());
+        let mut line = RequestLine::begin(&request, connection.peer, app.journal.clone());
         let span = root_span(app, line.record());
         let routed = router.route(request, connection, line.record()).instrument(span.clone());
         let answer = match AssertUnwindSafe(routed).catch_unwind().await {
@@ -121,7 +121,7 @@ impl Service<Request<Incoming>> for ConnectionFace {
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let (face, connection) = (self.face.clone(), self.connection);
+        let (face, connection) = (self.face.clone(), self.connection.clone());
         Box::pin(async move { Ok(face.answer(request, connection).await) })
     }
 }

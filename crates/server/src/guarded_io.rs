@@ -15,9 +15,11 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_rustls::server::TlsStream;
 
+use crate::file_socket::FileSocket;
+
 /// What carries the bytes.
 pub(crate) enum Transport {
-    Plain(TcpStream),
+    Plain(FileSocket),
     Tls(Box<TlsStream<TcpStream>>),
 }
 

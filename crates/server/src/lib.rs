@@ -17,6 +17,8 @@
 mod api;
 mod body;
 mod face;
+mod file_queue;
+mod file_socket;
 mod guarded_io;
 mod health;
 mod listener;

@@ -258,8 +258,8 @@ impl<M: MakeService> Shared<M> {
         };
         tokio::spawn(async move {
             let _counted = Counted::one_more(&self.open_connections);
-            let info = ConnectionInfo { peer, local };
-            let service = self.make.make(info);
+            let info = ConnectionInfo { peer, local, files: self.runner.file_queue() };
+            let service = self.make.make(info.clone());
             tokio::select! {
                 () = self.runner.run(stream, info, service, drain) => {}
                 () = self.cut.cancelled() => {

@@ -3,6 +3,7 @@
 //! Must not know endpoints. Invariant: whatever happens (an answer, a panic, a client that leaves before or after the
 //! head), exactly one record reaches the log and the metrics.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -11,7 +12,6 @@ use http::{Request, StatusCode, header};
 use crate::middleware::log_request::{End, RequestRecord};
 use crate::middleware::request_id::RequestId;
 use crate::middleware::trace_context::TraceContext;
-use crate::serve::ConnectionInfo;
 use crate::state::Journal;
 
 /// The record of a request under way. Dropped without a `close`, it says that the client left.
@@ -29,14 +29,14 @@ struct OpenLine {
 
 impl RequestLine {
     /// Begins the record of a request.
-    pub(crate) fn begin<B>(request: &Request<B>, connection: ConnectionInfo, journal: Arc<Journal>) -> Self {
+    pub(crate) fn begin<B>(request: &Request<B>, client: SocketAddr, journal: Arc<Journal>) -> Self {
         journal.metrics.in_flight.inc();
         let headers = request.headers();
         let record = RequestRecord {
             time: SystemTime::now(),
             method: request.method().clone(),
             uri: request.uri().clone(),
-            client: connection.peer,
+            client,
             user_agent: headers.get(header::USER_AGENT).cloned(),
             request_id: RequestId::of(headers),
             trace: TraceContext::of(headers),

@@ -18,16 +18,20 @@ use hyper_util::server::graceful::Watcher;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::file_queue::FileQueue;
+use crate::file_socket::FileSocket;
 use crate::guarded_io::{GuardedIo, Patience, Transport};
 use crate::tls::Tls;
 
 /// What is known about a connection before its first request.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct ConnectionInfo {
     /// The client's address.
     pub peer: SocketAddr,
     /// Our address on this connection; its port selects repositories with a listener of their own.
     pub local: SocketAddr,
+    /// Where HTTP/1 bodies may put pieces of files, when this connection's socket can take them as they are.
+    pub(crate) files: Option<FileQueue>,
 }
 
 /// How much of us a client may hold, and for how long.
@@ -86,6 +90,7 @@ impl ConnectionRunner {
             .timer(TokioTimer::new())
             .header_read_timeout(limits.headers)
             .max_buf_size(H1_BUFFER_BYTES)
+            // Body pieces stay what they are until they are written: `file_queue` relies on it.
             .writev(true)
             .half_close(false);
         http.http2()
@@ -96,6 +101,12 @@ impl ConnectionRunner {
             .keep_alive_interval(H2_PING_EVERY)
             .keep_alive_timeout(H2_PING_ANSWER);
         Self { http, tls, limits }
+    }
+
+    /// What bodies of a new connection put pieces of files into; `None` when they are encrypted on their way, or when
+    /// the system cannot send from a file.
+    pub(crate) fn file_queue(&self) -> Option<FileQueue> {
+        (self.tls.is_none() && cfg!(target_os = "linux")).then(FileQueue::default)
     }
 
     /// Serves one connection to its end. `drain` lets the response under way finish and takes no further request.
@@ -110,17 +121,20 @@ impl ConnectionRunner {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(peer = %info.peer, %error, "cannot turn off Nagle's algorithm");
         }
+        let peer = info.peer;
         let Some(transport) = self.handshake(stream, info).await else { return };
         let patience = Patience { first_byte: self.limits.first_byte, write_stall: self.limits.write_stall };
         let io = TokioIo::new(GuardedIo::new(transport, patience));
         let connection = self.http.serve_connection(io, service);
         if let Err(error) = drain.watch(connection.into_owned()).await {
-            tracing::debug!(peer = %info.peer, error = &*error as &dyn std::error::Error, "connection ended early");
+            tracing::debug!(%peer, error = &*error as &dyn std::error::Error, "connection ended early");
         }
     }
 
     async fn handshake(&self, stream: TcpStream, info: ConnectionInfo) -> Option<Transport> {
-        let Some(tls) = &self.tls else { return Some(Transport::Plain(stream)) };
+        let Some(tls) = &self.tls else {
+            return Some(Transport::Plain(FileSocket::new(stream, info.files.unwrap_or_default())));
+        };
         match timeout(self.limits.handshake, tls.acceptor().accept(stream)).await {
             Ok(Ok(stream)) => return Some(Transport::Tls(Box::new(stream))),
             Ok(Err(error)) => tracing::debug!(peer = %info.peer, %error, "TLS handshake failed"),

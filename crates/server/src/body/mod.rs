@@ -5,6 +5,7 @@
 
 pub(crate) mod blob;
 pub(crate) mod multipart;
+pub(crate) mod outgoing;
 pub(crate) mod reply;
 
 pub(crate) use reply::Content;

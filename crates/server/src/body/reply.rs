@@ -8,11 +8,11 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use registry::BlobStream;
 
 use super::BodyError;
 use super::blob::Exact;
 use super::multipart::Multipart;
+use super::outgoing::Outgoing;
 use crate::middleware::log_request::End;
 use crate::request::RequestLine;
 
@@ -23,9 +23,9 @@ pub(crate) enum Content {
     /// Bytes in memory.
     Whole(Bytes),
     /// One range of a blob, or all of it.
-    Blob(Box<Exact<BlobStream>>),
+    Blob(Box<Exact<Outgoing>>),
     /// Several ranges of a blob.
-    Parts(Box<Multipart<BlobStream>>),
+    Parts(Box<Multipart<Outgoing>>),
     /// An answer made by the router.
     Routed(axum::body::Body),
 }

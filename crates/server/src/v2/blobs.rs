@@ -14,7 +14,9 @@ use super::headers::{DOCKER_CONTENT_DIGEST, DigestValues, put_immutable, put_nam
 use super::{V2Request, Verb, conditional};
 use crate::body::blob::Exact;
 use crate::body::multipart::Multipart;
+use crate::body::outgoing::Outgoing;
 use crate::body::{Content, ReplyBody};
+use crate::file_queue::FileQueue;
 use crate::middleware::log_request::{RequestRecord, Subject};
 use crate::respond::Failure;
 
@@ -107,9 +109,9 @@ async fn send(
     let outcome = blob.outcome();
     record.outcome = Some(outcome);
     let mut response = match range.map_or(ResolvedRange::Full, |range| range.resolve(blob.size())) {
-        ResolvedRange::Full => whole(&blob),
-        ResolvedRange::Single(range) => part(&blob, range),
-        ResolvedRange::Multiple(ranges) => parts(blob, ranges),
+        ResolvedRange::Full => whole(&blob, request.files.clone()),
+        ResolvedRange::Single(range) => part(&blob, range, request.files.clone()),
+        ResolvedRange::Multiple(ranges) => parts(blob, ranges, request.files.clone()),
         ResolvedRange::Unsatisfiable => {
             return Err(unsatisfiable(blob.size(), "no range of the Range header is inside the blob"));
         }
@@ -118,25 +120,26 @@ async fn send(
     Ok(response)
 }
 
-fn whole(blob: &OpenBlob) -> Response<ReplyBody> {
+fn whole(blob: &OpenBlob, files: Option<FileQueue>) -> Response<ReplyBody> {
     let size = blob.size();
     let content = match ByteRange::new(0, size) {
-        Some(range) => Content::Blob(Box::new(Exact::new(blob.read(range), size))),
+        Some(range) => Content::Blob(Box::new(Exact::new(Outgoing::new(blob.read(range), files), size))),
         None => Content::Empty,
     };
     octets(StatusCode::OK, size, content)
 }
 
-fn part(blob: &OpenBlob, range: ByteRange) -> Response<ReplyBody> {
-    let content = Content::Blob(Box::new(Exact::new(blob.read(range), range.len())));
+fn part(blob: &OpenBlob, range: ByteRange, files: Option<FileQueue>) -> Response<ReplyBody> {
+    let content = Content::Blob(Box::new(Exact::new(Outgoing::new(blob.read(range), files), range.len())));
     let mut response = octets(StatusCode::PARTIAL_CONTENT, range.len(), content);
     let content_range = ContentRange { range, total: Some(blob.size()) }.to_string();
     put_text(response.headers_mut(), header::CONTENT_RANGE, &content_range);
     response
 }
 
-fn parts(blob: OpenBlob, ranges: Vec<ByteRange>) -> Response<ReplyBody> {
-    let parts = Multipart::new(ranges, blob.size(), move |range| blob.read(range));
+fn parts(blob: OpenBlob, ranges: Vec<ByteRange>, files: Option<FileQueue>) -> Response<ReplyBody> {
+    let size = blob.size();
+    let parts = Multipart::new(ranges, size, move |range| Outgoing::new(blob.read(range), files.clone()));
     let (length, content_type) = (parts.remaining(), parts.content_type());
     let mut response = octets(StatusCode::PARTIAL_CONTENT, length, Content::Parts(Box::new(parts)));
     put_text(response.headers_mut(), header::CONTENT_TYPE, &content_type);

@@ -14,6 +14,7 @@ pub(crate) mod unsupported;
 use http::{HeaderMap, Method};
 use registry::{Registry, Route, RouteQuery, TraceParent};
 
+use crate::file_queue::FileQueue;
 use crate::query::V2Query;
 use crate::respond::Failure;
 
@@ -45,6 +46,8 @@ pub(crate) struct V2Request<'a> {
     pub(crate) host: Option<&'a str>,
     pub(crate) local_port: u16,
     pub(crate) trace: TraceParent,
+    /// Where the body may put pieces of files.
+    pub(crate) files: Option<FileQueue>,
 }
 
 impl V2Request<'_> {

@@ -27,3 +27,4 @@ mod shutdown;
 mod tags;
 mod tls;
 mod traces;
+mod warm;
