@@ -35,11 +35,21 @@ async fn a_cdn_that_asks_for_a_login_gets_none() {
     for challenge in ["Basic realm=\"cdn\"".to_owned(), format!("Bearer realm=\"{}\"", token_server.at("/token"))] {
         let cdn = Server::start(move |_| Reply::challenge(&challenge)).await;
         let location = cdn.at("/blob");
-        let server = behind_basic(move |_| Reply::redirect(&location)).await;
-        let error = with_credential(&server).get_blob(&name(), &digest(), None).await.unwrap_err();
-        assert!(matches!(&error, ClientError::UpstreamStatus { answer, .. } if answer.status == 401), "{error:?}");
-        assert_eq!(cdn.seen().len(), 1);
+        let open = Server::start({
+            let location = location.clone();
+            move |_| Reply::redirect(&location)
+        })
+        .await;
+        let closed = behind_basic(move |_| Reply::redirect(&location)).await;
+        let clients = [with_credential(&closed), with_credential(&open), anonymous(&open)];
+        // The second time, each client knows what its upstream wants.
+        for client in clients.iter().chain(&clients) {
+            let error = client.get_blob(&name(), &digest(), None).await.unwrap_err();
+            assert!(matches!(&error, ClientError::UpstreamStatus { answer, .. } if answer.status == 401), "{error:?}");
+        }
+        assert_eq!(cdn.seen().len(), 6, "asked once for each call, its challenge never answered");
         cdn.assert_no_credential();
+        open.assert_no_credential();
     }
     assert!(token_server.seen().is_empty());
 }
