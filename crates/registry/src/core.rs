@@ -33,6 +33,7 @@ pub(crate) struct Core {
     pub(crate) metrics: Metrics,
     pub(crate) admin_lock: tokio::sync::Mutex<()>,
     pub(crate) upstream: UpstreamDefaults,
+    pub(crate) main_ports: Vec<u16>,
     file: Mutex<FileRepositories>,
     sequence: AtomicU64,
     map: ArcSwap<RepositoryMap>,
@@ -79,11 +80,18 @@ impl Core {
             metrics,
             admin_lock: tokio::sync::Mutex::new(()),
             upstream,
+            main_ports: Vec::new(),
             file: Mutex::new(file),
             sequence: AtomicU64::new(1),
             map: ArcSwap::default(),
             changes: watch::Sender::new(0),
         }
+    }
+
+    /// Notes the ports that belong to no single repository.
+    pub(crate) fn with_main_ports(mut self, main_ports: Vec<u16>) -> Self {
+        self.main_ports = main_ports;
+        self
     }
 
     /// The repositories as they are now.

@@ -34,6 +34,8 @@ pub struct RegistryConfig {
     pub repositories: Vec<RepositorySpec>,
     /// How upstream clients behave.
     pub upstream: UpstreamDefaults,
+    /// Ports of the listeners for all repositories: none may claim one for itself.
+    pub main_ports: Vec<u16>,
 }
 
 /// Where a registry keeps things.
@@ -73,7 +75,9 @@ impl Registry {
         let Stores { blobs, staging, metadata } = stores;
         let cache = Cache::open(blobs, staging, metadata.clone(), config.cache_max_bytes, metrics.clone()).await?;
         let file = FileRepositories { specs: config.repositories, builtin: config.builtins };
-        let core = Arc::new(Core::new(metadata, Arc::new(cache), metrics, config.upstream, file));
+        let core = Arc::new(
+            Core::new(metadata, Arc::new(cache), metrics, config.upstream, file).with_main_ports(config.main_ports),
+        );
         core.rebuild_map().await?;
         let registry = Self { core, stopping: Arc::default() };
         tokio::spawn(registry.clone().keep_house());

@@ -37,8 +37,8 @@ use crate::repositories::Repository;
 use crate::trace::{TraceParent, upstream_fetch};
 use growing::Growing;
 pub(crate) use growing::{Attached, NotGrowing};
-pub use stream::{BlobStream, Piece};
 pub(crate) use stream::{Account, BlobSource};
+pub use stream::{BlobStream, Piece};
 
 /// Where a blob is fetched from.
 #[derive(Clone, Debug)]

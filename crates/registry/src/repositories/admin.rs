@@ -143,6 +143,10 @@ impl RepositoryAdmin {
     fn refuse_conflicts(&self, spec: &RepositorySpec) -> Result<(), RepositoryError> {
         let map = self.core.map();
         let mut problems = Vec::new();
+        for address in spec.listen.iter().filter(|a| self.core.main_ports.contains(&a.port())) {
+            let message = format!("port {} serves all repositories; choose another", address.port());
+            problems.push(FieldProblem { path: "listen".into(), message });
+        }
         for other in map.iter().filter(|other| other.spec().key != spec.key) {
             for host in spec.hosts.iter().filter(|h| other.spec().hosts.contains(h)) {
                 let message = format!("'{host}' belongs to repository '{}'", other.key());
@@ -183,7 +187,9 @@ fn key_of(document: &Value) -> Result<RepoKey, FieldProblem> {
     match document.get("key") {
         Some(Value::String(key)) => key.parse().map_err(|e: oci::InvalidRepoKey| problem(e.to_string())),
         Some(_) => Err(problem("must be a string".into())),
-        None if document.is_object() => Err(problem("required: the first path segment of its images, like \"corp\"".into())),
+        None if document.is_object() => {
+            Err(problem("required: the first path segment of its images, like \"corp\"".into()))
+        }
         None => Err(FieldProblem { path: String::new(), message: "the body must be a JSON object".into() }),
     }
 }

@@ -136,6 +136,7 @@ async fn start(folder: PathBuf, max_bytes: u64, document: &Value) -> Registry {
         builtins: Builtins::Included,
         repositories: vec![lab],
         upstream: UpstreamDefaults { timeouts, max_attempts: 3 },
+        main_ports: vec![5000],
     };
     let stores = Stores {
         blobs: Arc::new(LocalStore::open(&folder).unwrap()),
