@@ -8,7 +8,7 @@ use transship_server::{Drained, ListenError, ListenFor, ServeLimits};
 
 use crate::harness::{GET, GET_HELD, Held, Server, soon};
 
-const LONG: Duration = Duration::from_secs(600);
+const LONG: Duration = Duration::from_mins(10);
 
 #[tokio::test]
 async fn a_half_read_body_is_finished_and_nothing_new_is_taken() {

@@ -98,7 +98,7 @@ async fn http_2_is_spoken_where_the_client_offers_it() {
 
     // A drain closes it cleanly.
     drop(sender);
-    soon(server.listeners.drain(Duration::from_secs(600))).await;
+    soon(server.listeners.drain(Duration::from_mins(10))).await;
     soon(connection).await.unwrap().unwrap();
 }
 
