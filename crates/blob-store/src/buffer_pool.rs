@@ -13,7 +13,7 @@ use bytes::Bytes;
 use crate::locks::lock;
 
 /// Sizes in which buffers are kept, ascending. Larger requests get a buffer of their own that is freed after use.
-const CLASS_BYTES: [usize; 3] = [64 * 1024, 256 * 1024, 1024 * 1024];
+const CLASS_BYTES: [usize; 4] = [32 * 1024, 64 * 1024, 256 * 1024, 1024 * 1024];
 
 const DEFAULT_IDLE_BYTES: usize = 16 * 1024 * 1024;
 

@@ -90,7 +90,7 @@ impl RequestLine {
         record.latency = started.elapsed();
         record.end = end;
         journal.metrics.ended(&record);
-        journal.log.push(record);
+        journal.log.push(&record);
         drop(span);
     }
 }

@@ -63,7 +63,7 @@ impl Default for ServeLimits {
 
 /// HTTP/1.1 buffers: headers must fit; a body piece larger than this is alone in the queue, so that a slow client
 /// holds about one piece.
-const H1_BUFFER_BYTES: usize = 64 * 1024;
+const H1_BUFFER_BYTES: usize = 32 * 1024;
 /// HTTP/2 streams open at once on one connection.
 const H2_STREAMS: u32 = 200;
 /// HTTP/2 headers of one request, decoded.

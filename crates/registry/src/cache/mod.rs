@@ -25,10 +25,11 @@ pub(crate) use reservation::Reservation;
 
 /// Pieces of a body in flight over all readers, in bytes. Each piece is cut so that the sum stays below.
 const READ_BUDGET_BYTES: usize = 32 << 20;
-/// Largest piece of one read: fits the second-level cache, so the copy to the socket finds it there.
-const MAX_PIECE_BYTES: usize = 256 << 10;
-/// Smallest piece: below it the cost per system call shows.
-const MIN_PIECE_BYTES: usize = 32 << 10;
+/// Sizes of the piece of one read. The largest fits the second-level cache, so that the copy to the socket finds it
+/// there; below the smallest the cost per system call shows.
+const PIECE_BYTES: [usize; 3] = [32 << 10, 64 << 10, 256 << 10];
+/// Up to so many readers may hold pieces as they came from upstream, whose buffers are larger than they look.
+const FEW_READERS: usize = 64;
 /// Idle open files kept for the next reader.
 const OPEN_FILES: u64 = 512;
 
@@ -225,14 +226,20 @@ impl Cache {
 
     /// How large the next piece of one body may be, so that all bodies together stay within the read budget.
     pub(crate) fn piece_bytes(&self) -> usize {
-        let readers = self.ledger.readers().max(1);
-        (READ_BUDGET_BYTES / readers).clamp(MIN_PIECE_BYTES, MAX_PIECE_BYTES)
+        // The connection holds up to two pieces of a slow client. Sizes are those of the buffer pool, rounded down.
+        let share = READ_BUDGET_BYTES / (2 * self.ledger.readers().max(1));
+        PIECE_BYTES.into_iter().rfind(|size| *size <= share).unwrap_or(PIECE_BYTES[0])
     }
 
     /// Counts a body on its way out.
     pub(crate) fn count_reader(&self) -> Reading {
         self.ledger.begin_reading();
         Reading(self.ledger.clone())
+    }
+
+    /// Whether there are so few readers that what each holds on to does not matter.
+    pub(crate) fn has_few_readers(&self) -> bool {
+        self.ledger.readers() <= FEW_READERS
     }
 
     /// The recycled buffers bodies are read into.

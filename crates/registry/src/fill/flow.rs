@@ -21,8 +21,10 @@ use super::source::Source;
 use crate::cache::Reservation;
 use crate::error::PullError;
 
-/// Largest batch written at once.
+/// Largest and smallest batch written at once, and what the batches of all fills may hold together.
 const BATCH_BYTES: usize = 512 << 10;
+const MIN_BATCH_BYTES: usize = 64 << 10;
+const ALL_BATCHES_BYTES: usize = 16 << 20;
 /// A main flow that runs into this many bytes that are present already stops and is planned anew behind them.
 const PRESENT_AHEAD_BYTES: u64 = 2 << 20;
 
@@ -129,7 +131,7 @@ async fn pump(context: &Arc<FlowContext>, position: &FlowPosition, source: &mut 
     loop {
         let received = source.next().await;
         let (batch, len) = match received {
-            Ok(Some(first)) => gather(source, first),
+            Ok(Some(first)) => gather(source, first, context.batch_bytes()),
             Ok(None) => break,
             Err(error) => {
                 return match written(writing.take()).await {
@@ -166,10 +168,10 @@ async fn pump(context: &Arc<FlowContext>, position: &FlowPosition, source: &mut 
 }
 
 /// Adds what has arrived already to `first`, up to one batch.
-fn gather(source: &mut Source, first: Bytes) -> (Vec<Bytes>, u64) {
+fn gather(source: &mut Source, first: Bytes, most: usize) -> (Vec<Bytes>, u64) {
     let mut len = first.len();
     let mut batch = vec![first];
-    while len < BATCH_BYTES {
+    while len < most {
         let Some(more) = source.ready() else { break };
         len += more.len();
         batch.push(more);
@@ -207,6 +209,12 @@ impl FlowContext {
         self.shared.metrics.staged_bytes.inc_by(range.end - range.start);
         let present_end = self.growing.state().present.contiguous_from(0);
         self.frontier.feed(&self.staged, range.start, if fresh { chunks } else { &[] }, present_end)
+    }
+
+    /// How large a batch may be with so many fills under way.
+    fn batch_bytes(&self) -> usize {
+        let fills = usize::try_from(self.shared.metrics.fills_in_flight.get()).unwrap_or(1).max(1);
+        (ALL_BATCHES_BYTES / fills).clamp(MIN_BATCH_BYTES, BATCH_BYTES)
     }
 
     fn write_gap(&self, mut at: u64, gap: ByteRange, chunks: &[Bytes]) -> io::Result<()> {

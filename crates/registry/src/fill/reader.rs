@@ -100,7 +100,9 @@ impl Reader {
 
     async fn read(&mut self, upto: u64) -> Result<Bytes, PullError> {
         let len = (upto - self.at).min(self.cache.piece_bytes() as u64) as usize;
-        if let Some(bytes) = self.attached.growing.recent(self.at, len) {
+        if self.cache.has_few_readers()
+            && let Some(bytes) = self.attached.growing.recent(self.at, len)
+        {
             return Ok(bytes);
         }
         let storage = |e: std::io::Error| PullError::storage(&e);

@@ -27,6 +27,10 @@ use crate::{fail, process_limits, usage_error};
 /// How long fills have to write down where they are, at least, and after a second signal.
 const LAST_MOMENT: Duration = Duration::from_millis(500);
 
+/// Threads for what blocks: the disk and name resolution. The default of 512 costs more memory in stacks and heaps than
+/// any disk gains.
+const BLOCKING_THREADS: usize = 128;
+
 /// Runs the server.
 pub(crate) fn serve(args: ServeArgs) -> ExitCode {
     let sources = args.sources(Environment::of_process());
@@ -51,8 +55,12 @@ fn prepare_and_run(sources: Sources, config: Config) -> Result<()> {
         tracing::warn!(name, meant, "unknown environment variable; did you mean the other?");
     }
     let make_span = traces.is_some().then(|| Arc::new(otel::root_span) as MakeSpan);
-    let runtime =
-        Builder::new_multi_thread().enable_all().thread_name("transship").build().context("cannot start threads")?;
+    let runtime = Builder::new_multi_thread()
+        .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS)
+        .thread_name("transship")
+        .build()
+        .context("cannot start threads")?;
     let (access_log, lines) = logging.access_log(format).context("cannot start the access log")?;
     let result = runtime.block_on(run(sources, config, &logging, access_log, make_span));
     runtime.shutdown_timeout(LAST_MOMENT);
