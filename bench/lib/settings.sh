@@ -39,7 +39,7 @@ read_arguments() {
             --only)   ONLY=${2:?--only needs the names of measures}; shift 2 ;;
             --binary) BINARY=${2:?--binary needs a file}; shift 2 ;;
             --keep)   KEEP=yes; shift ;;
-            *)        sed -n 's/^# \{0,1\}//; 2,9p' "$BENCH/run.sh" >&2; exit 2 ;;
+            *)        sed -n 's/^# \{0,1\}//; 2,8p' "$BENCH/run.sh" >&2; exit 2 ;;
         esac
     done
     local measure
@@ -52,6 +52,7 @@ read_arguments() {
 }
 
 build_release() {
+    need_programs cargo
     say "building the release program"
     BUILT_FROM=$(git rev-parse --short HEAD 2>/dev/null || echo unknown)
     git diff --quiet HEAD -- crates Cargo.toml Cargo.lock 2>/dev/null || BUILT_FROM+=" with changes"
