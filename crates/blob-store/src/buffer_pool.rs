@@ -155,9 +155,9 @@ mod tests {
         let bytes = pool.take(10).freeze(10);
         let tail = bytes.slice(5..);
         drop(bytes);
-        assert_eq!((pool.idle_bytes(), pool.lent_bytes()), (0, 64 * 1024));
+        assert_eq!((pool.idle_bytes(), pool.lent_bytes()), (0, 32 * 1024));
         drop(tail);
-        assert_eq!((pool.idle_bytes(), pool.lent_bytes()), (64 * 1024, 0));
+        assert_eq!((pool.idle_bytes(), pool.lent_bytes()), (32 * 1024, 0));
     }
 
     #[test]
