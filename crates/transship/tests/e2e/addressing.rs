@@ -40,18 +40,19 @@ async fn all_addresses_of_a_repository_lead_to_its_upstream() {
     let mirror_host: &[(&str, &str)] = &[("Host", "hub.mirror.example")];
     let mirror_host_port: &[(&str, &str)] = &[("Host", "HUB.mirror.example:5000")];
     // Address, headers, whether the second upstream answers, the namespace that is echoed.
-    let cases: Vec<(String, &[(&str, &str)], bool, &str)> = vec![
-        (format!("{main}/v2/lab/{NAME}/manifests/1"), &[], false, ""),
-        (format!("{main}/v2/mirror/{NAME}/manifests/1"), &[], true, ""),
-        (format!("{main}/v2/{first_host}/{NAME}/manifests/1"), &[], false, ""),
-        (format!("{main}/v2/{second_host}/{NAME}/manifests/1"), &[], true, ""),
-        (format!("{main}/v2/{NAME}/manifests/1?ns={first_host}"), &[], false, &first_host),
-        (format!("{main}/v2/{NAME}/manifests/1?ns={second_host}"), &[], true, &second_host),
+    let no_header: &[(&str, &str)] = &[];
+    let cases = [
+        (format!("{main}/v2/lab/{NAME}/manifests/1"), no_header, false, ""),
+        (format!("{main}/v2/mirror/{NAME}/manifests/1"), no_header, true, ""),
+        (format!("{main}/v2/{first_host}/{NAME}/manifests/1"), no_header, false, ""),
+        (format!("{main}/v2/{second_host}/{NAME}/manifests/1"), no_header, true, ""),
+        (format!("{main}/v2/{NAME}/manifests/1?ns={first_host}"), no_header, false, &first_host),
+        (format!("{main}/v2/{NAME}/manifests/1?ns={second_host}"), no_header, true, &second_host),
         (format!("{main}/v2/{NAME}/manifests/1"), mirror_host, true, ""),
         (format!("{main}/v2/{NAME}/manifests/1"), mirror_host_port, true, ""),
-        (format!("{own}/v2/{NAME}/manifests/1"), &[], true, ""),
-        (format!("{own}/v2/{NAME}/manifests/1?ns={second_host}"), &[], true, &second_host),
-        (format!("{own}/v2/{NAME}/manifests/1?ns={first_host}"), &[], false, &first_host),
+        (format!("{own}/v2/{NAME}/manifests/1"), no_header, true, ""),
+        (format!("{own}/v2/{NAME}/manifests/1?ns={second_host}"), no_header, true, &second_host),
+        (format!("{own}/v2/{NAME}/manifests/1?ns={first_host}"), no_header, false, &first_host),
     ];
     for (url, headers, is_second, namespace) in cases {
         let answer = http::send(&lab.client, "GET", &url, headers, Vec::new()).await;

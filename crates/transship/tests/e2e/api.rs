@@ -24,7 +24,13 @@ async fn a_repository_is_made_used_changed_and_removed_and_survives_restarts() {
     other.add_image("app", "1", &second);
     let before = keys(&lab).await;
 
-    let created = lab.api("POST", "/api/repos", Some(json!({ "key": "mine", "kind": "proxy", "upstream": one.url(), "internal": true }))).await;
+    let created = lab
+        .api(
+            "POST",
+            "/api/repos",
+            Some(json!({ "key": "mine", "kind": "proxy", "upstream": one.url(), "internal": true })),
+        )
+        .await;
     assert_eq!((created.status, created.header("location")), (201, "/api/repos/mine"), "{}", created.text());
     assert_eq!(created.json()["upstream"], one.url());
     assert_eq!(lab.get("/v2/mine/app/manifests/1").await.body, first.manifest.bytes, "usable at once");
@@ -34,7 +40,9 @@ async fn a_repository_is_made_used_changed_and_removed_and_survives_restarts() {
     let shown = lab.api("GET", "/api/repos/mine", None).await;
     assert_eq!((shown.status, shown.json()["source"] == "api"), (200, true), "{}", shown.text());
 
-    let changed = lab.api("PUT", "/api/repos/mine", Some(json!({ "upstream": other.url(), "internal": true, "tag_ttl": "0s" }))).await;
+    let changed = lab
+        .api("PUT", "/api/repos/mine", Some(json!({ "upstream": other.url(), "internal": true, "tag_ttl": "0s" })))
+        .await;
     assert_eq!(changed.status, 200, "{}", changed.text());
     assert_eq!(lab.get("/v2/mine/app/manifests/1").await.body, second.manifest.bytes, "the change counts at once");
     lab.transship.start_again();
@@ -109,8 +117,11 @@ async fn a_key_can_be_taken_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_callers_cannot_both_create_one_key() {
     let lab = Lab::start();
-    let calls = (0..20).map(|_| lab.api("POST", "/api/repos", Some(json!({ "key": "raced", "upstream": "https://registry.example" }))));
-    let mut statuses: Vec<u16> = futures_util::future::join_all(calls).await.iter().map(|answer| answer.status).collect();
+    let calls = (0..20).map(|_| {
+        lab.api("POST", "/api/repos", Some(json!({ "key": "raced", "upstream": "https://registry.example" })))
+    });
+    let mut statuses: Vec<u16> =
+        futures_util::future::join_all(calls).await.iter().map(|answer| answer.status).collect();
     statuses.sort_unstable();
     assert_eq!((statuses[0], &statuses[1..]), (201, &[409; 19][..]));
 }
@@ -119,7 +130,8 @@ async fn two_callers_cannot_both_create_one_key() {
 fn fields(answer: &http::Answer) -> Vec<String> {
     let body = answer.json();
     let errors = body["errors"].as_array().unwrap();
-    let mut fields: Vec<String> = errors.iter().map(|error| error["detail"]["field"].as_str().unwrap().to_owned()).collect();
+    let mut fields: Vec<String> =
+        errors.iter().map(|error| error["detail"]["field"].as_str().unwrap().to_owned()).collect();
     fields.sort();
     fields
 }
@@ -150,7 +162,9 @@ async fn every_wrong_field_is_named_at_once() {
         assert_eq!(answer.status, 400, "{document}: {}", answer.text());
         assert_eq!(fields(&answer), *expected, "{document}: {}", answer.text());
     }
-    let renamed = lab.api("PUT", "/api/repos/dockerhub", Some(json!({ "key": "other", "upstream": "https://registry.example" }))).await;
+    let renamed = lab
+        .api("PUT", "/api/repos/dockerhub", Some(json!({ "key": "other", "upstream": "https://registry.example" })))
+        .await;
     assert_eq!((renamed.status, fields(&renamed)), (400, vec!["key".to_owned()]));
     assert_eq!(keys(&lab).await, before, "nothing was made");
 }
@@ -158,7 +172,8 @@ async fn every_wrong_field_is_named_at_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn hosts_and_ports_belong_to_one_repository() {
     let lab = Lab::start();
-    let document = |key: &str| Some(json!({ "key": key, "upstream": "https://registry.example", "hosts": ["mirror.example"] }));
+    let document =
+        |key: &str| Some(json!({ "key": key, "upstream": "https://registry.example", "hosts": ["mirror.example"] }));
     assert_eq!(lab.api("POST", "/api/repos", document("one")).await.status, 201);
     let second = lab.api("POST", "/api/repos", document("two")).await;
     assert_eq!((second.status, fields(&second)), (400, vec!["hosts".to_owned()]), "{}", second.text());

@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use serde_json::json;
 use testkit::image::Image;
+use testkit::program::{Finished, command};
 
 use crate::http;
 use crate::lab::{Lab, LabSetup, NAME, disk_bytes};
@@ -63,15 +64,18 @@ async fn eight_clients_pulling_five_times_the_budget_never_fail_and_never_overfl
     assert!(lab.metric("transship_evicted_blobs_total").await > Some(0.0));
     let said = lab.metric("transship_cache_size_bytes").await.unwrap();
     let rest = disk_bytes(&lab.transship.cache_dir());
-    let database = rest - disk_bytes(&lab.transship.cache_dir().join("blobs")) - disk_bytes(&lab.transship.cache_dir().join("staging"));
+    let database = rest
+        - disk_bytes(&lab.transship.cache_dir().join("blobs"))
+        - disk_bytes(&lab.transship.cache_dir().join("staging"));
     assert!(database < 8 << 20, "{database} bytes beside the blobs");
-    assert!(said <= BUDGET as f64 * 1.01, "{said}");
+    assert!(said <= f64::from(u32::try_from(BUDGET).unwrap()) * 1.01, "{said}");
 }
 
 /// Pulls an image on connections of its own.
 async fn pull(url: &str, tag: usize, image: &Image) {
     let client = http::client();
-    let manifest = http::send(&client, "GET", &format!("{url}{}", Lab::manifest_path(&tag.to_string())), &[], Vec::new()).await;
+    let manifest =
+        http::send(&client, "GET", &format!("{url}{}", Lab::manifest_path(&tag.to_string())), &[], Vec::new()).await;
     assert_eq!((manifest.status, manifest.body == image.manifest.bytes), (200, true), "{}", manifest.text());
     for blob in &image.blobs {
         let response = client.get(format!("{url}{}", Lab::blob_path(&blob.digest))).send().await.unwrap();
@@ -96,4 +100,48 @@ async fn a_blob_larger_than_the_budget_streams_past_the_cache() {
     let small_digest = lab.upstream.add_blob(NAME, small.clone());
     assert_eq!(lab.get(&Lab::blob_path(&small_digest)).await.body, small);
     lab.wait_stored(&small_digest).await;
+}
+
+/// A small file system of its own.
+struct SmallDisk {
+    folder: tempfile::TempDir,
+}
+
+impl SmallDisk {
+    fn mount(size: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut mount = command("mount", folder.path());
+        Finished::of(mount.args(["-t", "tmpfs", "-o", &format!("size={size}"), "none"]).arg(folder.path()))
+            .expect_success();
+        Self { folder }
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        Finished::of(command("umount", self.folder.path()).arg("--lazy").arg(self.folder.path()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_fails_no_pull() {
+    let disk = SmallDisk::mount("16m");
+    let args = vec!["--max-size".to_owned(), "1GiB".to_owned()];
+    let lab = Lab::with(LabSetup { args, cache_dir: Some(disk.folder.path().join("cache")), ..LabSetup::default() });
+    let blobs: Vec<_> = (0..12).map(|seed| testkit::image::blob(seed, 5 << 20)).collect();
+    for bytes in &blobs {
+        let digest = lab.upstream.add_blob(NAME, bytes.clone());
+        for _ in 0..2 {
+            let response = lab.open(&Lab::blob_path(&digest)).await;
+            assert_eq!(http::compare(response, bytes).await, (bytes.len(), true));
+        }
+    }
+    let image = Image::small(1, 1000);
+    lab.upstream.add_image(NAME, "1", &image);
+    assert_eq!(lab.get(&Lab::manifest_path("1")).await.body, image.manifest.bytes);
+    lab.eventually("nothing is left in staging", || lab.staged().is_empty()).await;
+    assert!(lab.metric("transship_no_room_total").await >= Some(1.0), "the metric tells of it");
+    assert!(
+        lab.log().iter().any(|line| line["level"] == "WARN" && line["message"].as_str().unwrap().contains("no room"))
+    );
 }

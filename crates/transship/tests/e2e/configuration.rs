@@ -144,10 +144,12 @@ fn without_any_configuration_it_serves_the_well_known_registries_and_says_how() 
 #[test]
 fn the_admin_token_can_be_given() {
     let token = "a-token-of-the-operator";
-    let setup = TransshipSetup { env: vec![("TRANSSHIP_ADMIN_TOKEN".into(), token.into())], ..TransshipSetup::default() };
+    let setup =
+        TransshipSetup { env: vec![("TRANSSHIP_ADMIN_TOKEN".into(), token.into())], ..TransshipSetup::default() };
     let process = TransshipProcess::start(PROGRAM, setup);
     let authorization = format!("Bearer {token}");
-    let answer = plain_http::send(&process.host(), "GET", "/api/repos", &[("Authorization", &authorization)], &[]).unwrap();
+    let answer =
+        plain_http::send(&process.host(), "GET", "/api/repos", &[("Authorization", &authorization)], &[]).unwrap();
     assert_eq!(answer.status, 200);
     assert!(!process.cache_dir().join("admin.token").exists());
     assert!(!process.log_text().contains(token));

@@ -40,7 +40,8 @@ async fn after_kill_9_at_ten_points_fills_resume_and_nothing_is_corrupt_or_left(
         let bytes = image::blob(seed ^ point, SIZE as usize);
         let digest = lab.upstream.add_blob(NAME, bytes.clone());
         lab.upstream.fault(Target::blob(&digest).get().first(1), Fault::Bandwidth(BYTES_PER_SECOND));
-        let at = random.u64(1..SIZE);
+        // The last point is the moment in which everything has been sent.
+        let at = if point + 1 == POINTS { SIZE } else { random.u64(1..SIZE) };
         println!("point {point}: killed at byte {at} of {digest}");
         kill_at(&mut lab, &digest, at).await;
         lab.transship.start_again();
@@ -90,11 +91,53 @@ async fn one_fill_survives_being_killed_again_and_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_fill_waits_for_an_upstream_that_is_down_at_the_start() {
+    let mut lab = Lab::start();
+    let bytes = image::blob(1, SIZE as usize);
+    let digest = lab.upstream.add_blob(NAME, bytes.clone());
+    lab.upstream.fault(Target::blob(&digest).get().first(1), Fault::Bandwidth(BYTES_PER_SECOND));
+    kill_at(&mut lab, &digest, SIZE / 2).await;
+    lab.upstream.stop();
+    lab.transship.start_again();
+    assert_eq!(lab.get("/readyz").await.status, 200, "it starts without the upstream");
+    let early = lab.get_with(&Lab::blob_path(&digest), &[("Range", "bytes=0-99")]).await;
+    assert!(early.status == 502 || (early.status == 206 && early.body == bytes[..100]), "{}", early.status);
+    lab.upstream.restart();
+    lab.wait_stored(&digest).await;
+    let sent = lab.upstream.bytes_sent_for(&digest);
+    assert!(sent < 2 * SIZE, "upstream sent {sent} bytes");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ranges_that_were_fetched_before_kill_9_are_not_fetched_again() {
+    let mut lab = Lab::with_repository(serde_json::json!({ "fill_on_range": "none" }));
+    let bytes = image::blob(1, SIZE as usize);
+    let digest = lab.upstream.add_blob(NAME, bytes.clone());
+    let path = Lab::blob_path(&digest);
+    let answer = lab.get_with(&path, &[("Range", "bytes=1048576-3145727")]).await;
+    assert!(answer.status == 206 && answer.body == bytes[1 << 20..3 << 20]);
+    let staging = lab.transship.cache_dir().join("staging");
+    let map = staging.join(format!("{}-{}.map", digest.algorithm().as_str(), digest.hex()));
+    let noted = || std::fs::read_to_string(&map).is_ok_and(|map| map.contains("3145728"));
+    lab.eventually("what came is noted", noted).await;
+    lab.transship.kill();
+    lab.transship.start_again();
+    assert!(lab.get(&path).await.body == bytes);
+    lab.wait_stored(&digest).await;
+    let sent = lab.upstream.bytes_sent_for(&digest);
+    assert_eq!(sent, SIZE, "nothing is fetched twice");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_was_acknowledged_before_kill_9_is_there_after() {
     let mut lab = Lab::start();
     let image = image::Image::small(1, 3_000_000);
     let digest = lab.upstream.add_image(NAME, "1", &image);
-    let created = lab.api("POST", "/api/repos", Some(serde_json::json!({ "key": "added", "upstream": "https://registry.example" })));
+    let created = lab.api(
+        "POST",
+        "/api/repos",
+        Some(serde_json::json!({ "key": "added", "upstream": "https://registry.example" })),
+    );
     assert_eq!(created.await.status, 201);
     let manifest = lab.get(&Lab::manifest_path("1")).await;
     assert_eq!(manifest.body, image.manifest.bytes);

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use testkit::image::Image;
-use testkit::upstream::{Access, Account, BearerRules, Fault, FakeUpstream, Kind, Location, Target};
+use testkit::upstream::{Access, Account, BearerRules, FakeUpstream, Fault, Kind, Location, Target};
 
 use crate::lab::{Lab, NAME};
 
@@ -76,15 +76,17 @@ async fn a_realm_that_the_configuration_allows_is_used() {
     pull(&lab, &image).await;
     assert!(token_server.credentials_seen().iter().all(|seen| *seen == account().basic()));
     assert!(!token_server.credentials_seen().is_empty());
-    assert!(upstream.credentials_seen().iter().all(|seen| seen.starts_with("Bearer ")), "the registry sees tokens only");
+    assert!(
+        upstream.credentials_seen().iter().all(|seen| seen.starts_with("Bearer ")),
+        "the registry sees tokens only"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redirect_to_another_host_carries_nothing_along() {
-    for access in [
-        Access::Basic(account()),
-        Access::Bearer(BearerRules { account: Some(account()), ..BearerRules::default() }),
-    ] {
+    for access in
+        [Access::Basic(account()), Access::Bearer(BearerRules { account: Some(account()), ..BearerRules::default() })]
+    {
         let lab = with_auth(&json!({}));
         let cdn = FakeUpstream::start_beside(&lab.upstream);
         let image = Image::small(1, 2_000_000);

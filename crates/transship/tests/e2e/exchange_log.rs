@@ -56,7 +56,10 @@ async fn an_upstream_that_cannot_be_reached_is_a_line_with_the_reason() {
     let answer = lab.get(&Lab::manifest_path("1")).await;
     assert_eq!(answer.status, 502);
     let error = &answer.json()["errors"][0];
-    assert_eq!((&error["detail"]["repo_key"], &error["detail"]["upstream"]), (&"lab".into(), &lab.upstream.url().into()));
+    assert_eq!(
+        (&error["detail"]["repo_key"], &error["detail"]["upstream"]),
+        (&"lab".into(), &lab.upstream.url().into())
+    );
     lab.eventually("the failure is logged", || !exchanges(&lab).is_empty()).await;
     let line = &exchanges(&lab)[0];
     assert!(line.get("status").is_none_or(Value::is_null), "{line}");

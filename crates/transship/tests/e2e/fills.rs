@@ -14,7 +14,7 @@ use testkit::upstream::{Cut, Fault, Gate, Target};
 use crate::http;
 use crate::lab::{Lab, NAME};
 
-const CLIENTS: usize = 200;
+const CLIENTS: u32 = 200;
 const MEGABYTE: u64 = 1_000_000;
 
 /// Opens `CLIENTS` downloads of one blob, each on a connection of its own, while the upstream holds the rest back.
@@ -27,7 +27,7 @@ async fn open_downloads(lab: &Lab, path: &str) -> Vec<reqwest::Response> {
     let responses = join_all(opening).await;
     assert!(responses.iter().all(|response| response.status() == 200));
     // All of them and the scrape itself.
-    lab.wait_metric("transship_http_requests_in_flight", CLIENTS as f64 + 1.0).await;
+    lab.wait_metric("transship_http_requests_in_flight", f64::from(CLIENTS) + 1.0).await;
     responses
 }
 

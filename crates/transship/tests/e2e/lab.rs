@@ -32,11 +32,13 @@ pub(crate) struct LabSetup {
     pub(crate) config: Value,
     /// Further arguments.
     pub(crate) args: Vec<String>,
+    /// A cache folder of the test's own.
+    pub(crate) cache_dir: Option<PathBuf>,
 }
 
 impl Default for LabSetup {
     fn default() -> Self {
-        Self { repository: json!({}), config: json!({}), args: Vec::new() }
+        Self { repository: json!({}), config: json!({}), args: Vec::new(), cache_dir: None }
     }
 }
 
@@ -62,7 +64,8 @@ impl Lab {
     pub(crate) fn with(setup: LabSetup) -> Self {
         let upstream = FakeUpstream::start();
         let config = config(&upstream.url(), &setup);
-        let setup = TransshipSetup { config: Some(config.to_string()), args: setup.args, ..TransshipSetup::default() };
+        let (config, LabSetup { args, cache_dir, .. }) = (Some(config.to_string()), setup);
+        let setup = TransshipSetup { config, args, cache_dir, ..TransshipSetup::default() };
         let transship = TransshipProcess::start(PROGRAM, setup);
         Self { upstream, transship, client: http::client() }
     }
@@ -123,9 +126,8 @@ impl Lab {
 
     /// Waits for a state; shows the log when it does not come.
     pub(crate) async fn eventually(&self, what: &str, done: impl FnMut() -> bool) {
-        if !comes_true(done).await {
-            panic!("not within {PATIENCE:?}: {what}\n{}", self.transship.log_text());
-        }
+        let came = comes_true(done).await;
+        assert!(came, "not within {PATIENCE:?}: {what}\n{}", self.transship.log_text());
     }
 
     /// The log so far, line by line; lines that are not JSON (the banner) left out.

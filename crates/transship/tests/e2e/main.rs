@@ -7,10 +7,13 @@
 
 mod http;
 mod lab;
+mod refusals;
 
 mod addressing;
 mod api;
-mod bad_requests;
+mod bad_http;
+mod bad_paths;
+mod bad_values;
 mod budget;
 mod configuration;
 mod crashes;

@@ -9,6 +9,11 @@ use testkit::upstream::{Fault, Gate, Target};
 use crate::http;
 use crate::lab::{Lab, NAME, metric_in};
 
+/// A length as metrics write it.
+fn size(bytes: &[u8]) -> f64 {
+    f64::from(u32::try_from(bytes.len()).unwrap())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn pulls_and_bytes_are_counted_by_repository_and_outcome() {
     let mut lab = Lab::with_repository(serde_json::json!({ "tag_ttl": "0s" }));
@@ -27,7 +32,9 @@ async fn pulls_and_bytes_are_counted_by_repository_and_outcome() {
     lab.upstream.stop();
     lab.get(&manifest).await;
 
-    let pulls = |kind: &str, outcome: &str| format!("transship_pulls_total{{repo_key=\"lab\",kind=\"{kind}\",outcome=\"{outcome}\"}}");
+    let pulls = |kind: &str, outcome: &str| {
+        format!("transship_pulls_total{{repo_key=\"lab\",kind=\"{kind}\",outcome=\"{outcome}\"}}")
+    };
     let text = lab.get("/metrics").await.text();
     for (series, expected) in [
         (pulls("manifest", "miss"), 1.0),
@@ -38,9 +45,11 @@ async fn pulls_and_bytes_are_counted_by_repository_and_outcome() {
     ] {
         assert_eq!(metric_in(&text, &series), Some(expected), "{series} in\n{text}");
     }
-    let bytes = layer.bytes.len() as f64;
-    let served = |outcome: &str| metric_in(&text, &format!("transship_served_bytes_total{{repo_key=\"lab\",outcome=\"{outcome}\"}}"));
-    let manifest_bytes = image.manifest.bytes.len() as f64;
+    let bytes = size(&layer.bytes);
+    let served = |outcome: &str| {
+        metric_in(&text, &format!("transship_served_bytes_total{{repo_key=\"lab\",outcome=\"{outcome}\"}}"))
+    };
+    let manifest_bytes = size(&image.manifest.bytes);
     assert_eq!(served("miss"), Some(bytes + manifest_bytes));
     assert_eq!(served("hit"), Some(3.0 * bytes + 100.0));
     assert_eq!(served("revalidated"), Some(3.0 * manifest_bytes));
@@ -51,7 +60,8 @@ async fn pulls_and_bytes_are_counted_by_repository_and_outcome() {
         let count = metric_in(&text, &format!("{histogram}_count{{repo_key=\"lab\"}}"));
         assert!(count >= Some(2.0), "{histogram}: {count:?}");
     }
-    let failed = metric_in(&text, "transship_upstream_exchanges_total{repo_key=\"lab\",kind=\"manifest\",status=\"none\"}");
+    let failed =
+        metric_in(&text, "transship_upstream_exchanges_total{repo_key=\"lab\",kind=\"manifest\",status=\"none\"}");
     assert!(failed >= Some(1.0), "the upstream that is down is counted\n{text}");
 }
 

@@ -68,7 +68,8 @@ impl House {
     /// Asserts that no request was answered with an error.
     fn had_no_failure(&self) {
         let requests = log_of(&self.transship).into_iter().filter(|line| line["message"] == "request");
-        let failed: Vec<Value> = requests.filter(|line| line["status"].as_u64() >= Some(400) && line["kind"] != Value::Null).collect();
+        let failed: Vec<Value> =
+            requests.filter(|line| line["status"].as_u64() >= Some(400) && line["kind"] != Value::Null).collect();
         assert!(failed.is_empty(), "{failed:?}");
     }
 }
@@ -89,11 +90,10 @@ async fn docker_pulls_and_runs_debian_also_without_the_registry() {
     drop(docker);
     house.cut_off();
     let docker = Docker::start(&json!({}));
-    docker.pull(&tag).expect_success();
-    assert_eq!(docker.run(&tag, &WORDS).expect_success(), SAID);
-    docker.remove(&tag).expect_success();
     docker.pull(&digest).expect_success();
     assert_eq!(docker.run(&digest, &WORDS).expect_success(), SAID);
+    docker.pull(&tag).expect_success();
+    assert_eq!(docker.run(&tag, &WORDS).expect_success(), SAID);
     house.had_no_failure();
 }
 
@@ -107,11 +107,10 @@ async fn containerd_pulls_and_runs_debian_also_without_the_registry() {
     drop(containerd);
     house.cut_off();
     let containerd = Containerd::start();
-    containerd.pull(&tag).expect_success();
-    assert_eq!(containerd.run(&tag, &WORDS).expect_success(), SAID);
-    containerd.remove(&tag).expect_success();
     containerd.pull(&digest).expect_success();
     assert_eq!(containerd.run(&digest, &WORDS).expect_success(), SAID);
+    containerd.pull(&tag).expect_success();
+    assert_eq!(containerd.run(&tag, &WORDS).expect_success(), SAID);
     house.had_no_failure();
 }
 
@@ -130,11 +129,11 @@ async fn containerd_pulls_by_hosts_toml_and_ns_also_without_the_registry() {
     house.cut_off();
     let containerd = Containerd::start();
     containerd.write_hosts_toml(&named, &hosts);
+    containerd.pull_by_hosts(&digest).expect_success();
     containerd.pull_by_hosts(&tag).expect_success();
     assert_eq!(containerd.run(&tag, &WORDS).expect_success(), SAID);
-    containerd.remove(&tag).expect_success();
-    containerd.pull_by_hosts(&digest).expect_success();
-    let pulls = log_of(&house.transship).into_iter().filter(|line| line["path"] == "/v2/debian/minbase/manifests/latest");
+    let pulls =
+        log_of(&house.transship).into_iter().filter(|line| line["path"] == "/v2/debian/minbase/manifests/latest");
     let keys: Vec<Value> = pulls.map(|line| line["repo_key"].clone()).collect();
     assert!(keys.len() >= 2 && keys.iter().all(|key| key == "lab"), "ns chose the repository: {keys:?}");
     house.had_no_failure();
@@ -150,11 +149,10 @@ async fn podman_pulls_and_runs_debian_also_without_the_registry() {
     drop(podman);
     house.cut_off();
     let podman = Podman::start("");
-    podman.pull(&tag).expect_success();
-    assert_eq!(podman.run(&tag, &WORDS).expect_success(), SAID);
-    podman.remove(&tag).expect_success();
     podman.pull(&digest).expect_success();
     assert_eq!(podman.run(&digest, &WORDS).expect_success(), SAID);
+    podman.pull(&tag).expect_success();
+    assert_eq!(podman.run(&tag, &WORDS).expect_success(), SAID);
     house.had_no_failure();
 }
 

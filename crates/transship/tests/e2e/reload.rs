@@ -71,9 +71,16 @@ async fn a_wrong_file_changes_nothing_and_says_why() {
     let lab = Lab::start();
     let image = Image::small(1, 1000);
     lab.upstream.add_image(NAME, "1", &image);
-    for (number, wrong) in ["repos: [", "listen: 7\ncolour: blue\n", "repos: { lab: { upstream: nonsense } }"].iter().enumerate() {
+    for (number, wrong) in
+        ["repos: [", "listen: 7\ncolour: blue\n", "repos: { lab: { upstream: nonsense } }"].iter().enumerate()
+    {
         replace_file(&lab, wrong);
-        let refusals = || lab.log().iter().filter(|line| line["message"].as_str().is_some_and(|text| text.contains("the old one stays in use"))).count();
+        let refusals = || {
+            lab.log()
+                .iter()
+                .filter(|line| line["message"].as_str().is_some_and(|text| text.contains("the old one stays in use")))
+                .count()
+        };
         lab.eventually("the wrong file is refused", || refusals() > number).await;
         assert_eq!(lab.get(&Lab::manifest_path("1")).await.body, image.manifest.bytes, "after {wrong}");
     }

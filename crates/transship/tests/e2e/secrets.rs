@@ -42,7 +42,10 @@ async fn no_secret_is_ever_shown() {
     for upstream in [&lab.upstream, &other] {
         upstream.add_image(NAME, "1", &image);
     }
-    lab.upstream.set_access(Access::Bearer(BearerRules { account: Some(Account::new("ci", IN_FILE)), ..BearerRules::default() }));
+    lab.upstream.set_access(Access::Bearer(BearerRules {
+        account: Some(Account::new("ci", IN_FILE)),
+        ..BearerRules::default()
+    }));
     other.set_access(Access::Basic(Account::new("ci", IN_API)));
     let signed = format!("{}/cdn/{}?X-Amz-Signature={SIGNATURE}", cdn.url(), image.blobs[1].digest);
     lab.upstream.fault(Target::kind(Kind::Blob), Fault::Redirect(307, Location::Fixed(signed)));
@@ -103,7 +106,9 @@ async fn files_with_secrets_are_for_their_owner_alone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_configuration_names_fields_without_their_values() {
-    let config = format!("repos:\n  lab:\n    upstream: https://registry.example\n    auth: {{ username: [], password: {{ a: {IN_FILE} }} }}\n    passwort: {IN_API}\n");
+    let config = format!(
+        "repos:\n  lab:\n    upstream: https://registry.example\n    auth: {{ username: [], password: {{ a: {IN_FILE} }} }}\n    passwort: {IN_API}\n"
+    );
     let setup = testkit::transship_process::TransshipSetup { config: Some(config), ..Default::default() };
     let mut process = testkit::transship_process::TransshipProcess::start_unready(crate::lab::PROGRAM, setup);
     let status = process.wait_end(std::time::Duration::from_mins(1)).unwrap();

@@ -78,7 +78,11 @@ async fn a_stale_tag_says_so_and_a_deleted_one_is_gone() {
     let gone = lab.get(&Lab::manifest_path("1")).await;
     assert_eq!((gone.status, gone.json()["errors"][0]["code"] == "MANIFEST_UNKNOWN"), (404, true), "{}", gone.text());
     lab.upstream.stop();
-    assert_eq!(lab.get(&Lab::manifest_path(&image.digest().to_string())).await.status, 200, "by digest it is still here");
+    assert_eq!(
+        lab.get(&Lab::manifest_path(&image.digest().to_string())).await.status,
+        200,
+        "by digest it is still here"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -144,7 +148,7 @@ async fn walk(lab: &Lab, list: &str, outcome: &str) -> (Vec<String>, usize) {
         pages += 1;
         let link = page.header("link");
         let Some(next) = link.strip_prefix('<').and_then(|rest| rest.strip_suffix(">; rel=\"next\"")) else { break };
-        path = next.to_owned();
+        next.clone_into(&mut path);
     }
     (seen, pages)
 }

@@ -84,7 +84,8 @@ async fn http_2_is_agreed_on_and_http_1_is_spoken_to_who_wants_it() {
         (trusting(&certificate).build().unwrap(), Version::HTTP_2),
         (trusting(&certificate).http1_only().build().unwrap(), Version::HTTP_11),
     ] {
-        let manifest = http::send(&client, "GET", &secure.url(&format!("/v2/lab/{NAME}/manifests/1")), &[], Vec::new()).await;
+        let manifest =
+            http::send(&client, "GET", &secure.url(&format!("/v2/lab/{NAME}/manifests/1")), &[], Vec::new()).await;
         assert_eq!((manifest.status, manifest.version), (200, version));
         assert_eq!(manifest.body, image.manifest.bytes);
         let blob = secure.url(&format!("/v2/lab/{NAME}/blobs/{}", layer.digest));
