@@ -10,7 +10,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
-use http::{HeaderValue, Request, Response, header};
+use http::{HeaderValue, Request, Response, Version, header};
 use hyper::body::Incoming;
 use hyper::service::Service;
 use tracing::Instrument;
@@ -51,6 +51,7 @@ impl Face {
     {
         let Inner { app, router } = &*self.inner;
         let mut line = RequestLine::begin(&request, connection.peer, app.journal.clone());
+        let has_body = request.version() <= Version::HTTP_11 && !request.body().is_end_stream();
         let span = root_span(app, line.record());
         let routed = router.route(request, connection, line.record()).instrument(span.clone());
         let answer = match AssertUnwindSafe(routed).catch_unwind().await {
@@ -61,7 +62,13 @@ impl Face {
             }
         };
         line.set_span(span);
-        finish(answer, line)
+        // A body that was not read ends the connection. A client that is not told sends its next request into it.
+        let unread = has_body && (answer.is_err() || is_v2(line.record().uri.path()));
+        let mut response = finish(answer, line);
+        if unread {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
     }
 }
 
