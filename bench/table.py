@@ -36,6 +36,7 @@ ROWS = [
     Row("warm_blob_both_cpu_s_per_gb", "the same, with the clients' CPU", "%.3f", "nginx", "ratio"),
     Row("warm_manifest_per_s", "warm manifest by tag, requests/s", "%.0f", "nginx", "ratio", at_least=0.8),
     Row("warm_manifest_per_s", "the same, against proxy mode", "%.0f", "proxy", "ratio", at_least=100),
+    Row("warm_manifest_cpu_us", "warm manifest by tag, CPU-µs a request", "%.1f", "nginx", "ratio"),
     Row("warm_manifest_p50_ms", "warm manifest by tag, p50 ms", "%.2f", "nginx", "ratio"),
     Row("warm_manifest_p99_ms", "warm manifest by tag, p99 ms", "%.2f", "nginx", "ratio"),
     Row("cold_blob_loopback_ttfb_ms", "cold blob, loopback, first byte ms", "%.1f", "plain", "difference", at_most=5),

@@ -27,13 +27,16 @@ measure_warm_manifest() {
 }
 
 warm_manifest_round() {
-    local server=$1 url=$2 result per_second p50 p99 failed
+    local server=$1 url=$2 result ticks requests per_second p50 p99 failed
+    ticks=$(cpu_ticks "$server")
     result=$(wrk --threads "$WARM_MANIFEST_THREADS" --connections "$WARM_MANIFEST_CONNECTIONS" \
         --duration "${WARM_MANIFEST_SECONDS}s" --header "$INDEX_ACCEPT" --script "$BENCH/wrk_summary.lua" "$url" \
         | grep '^summary ') || fail "wrk against $server failed"
-    read -r _ per_second p50 p99 failed <<<"$result"
+    ticks=$(($(cpu_ticks "$server") - ticks))
+    read -r _ requests per_second p50 p99 failed <<<"$result"
     [ "$failed" -eq 0 ] || fail "$failed requests to $server failed"
     sample warm_manifest_per_s "$server" "$per_second"
+    sample warm_manifest_cpu_us "$server" "$(calculate "$ticks / $(getconf CLK_TCK) * 1e6 / $requests")"
     sample warm_manifest_p50_ms "$server" "$p50"
     sample warm_manifest_p99_ms "$server" "$p99"
 }
