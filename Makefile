@@ -27,7 +27,7 @@ clippy: ## lint everything, warnings are errors
 	@$(STEP) "clippy" cargo clippy --workspace --all-targets --locked -- -D warnings
 
 unit: ## run all tests: unit, integration with real peers, doc tests
-	@$(STEP) "tests" cargo test --workspace --locked
+	@$(STEP) "tests" cargo test --workspace --locked --no-fail-fast
 
 docs: ## build the documentation, warnings are errors
 	@RUSTDOCFLAGS="-D warnings" $(STEP) "docs" cargo doc --workspace --no-deps --locked
