@@ -79,7 +79,7 @@ impl Cache {
         if !self.ledger.condemn(digest) {
             return Ok(false);
         }
-        self.handles.invalidate(digest);
+        self.open_files.forget(digest);
         let gone = self.remove(row).await;
         self.ledger.absolve(digest);
         let freed = gone?;

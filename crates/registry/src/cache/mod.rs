@@ -6,6 +6,7 @@
 mod access;
 mod eviction;
 mod ledger;
+mod open_files;
 mod reservation;
 
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use crate::metrics::Metrics;
 use access::AccessTimes;
 pub(crate) use eviction::EvictionPolicy;
 use ledger::Ledger;
+use open_files::OpenFiles;
 pub(crate) use reservation::Reservation;
 
 /// Pieces of a body in flight over all readers, in bytes. Each piece is cut so that the sum stays below.
@@ -30,8 +32,6 @@ const READ_BUDGET_BYTES: usize = 32 << 20;
 const PIECE_BYTES: [usize; 3] = [32 << 10, 64 << 10, 256 << 10];
 /// Up to so many readers may hold pieces as they came from upstream, whose buffers are larger than they look.
 const FEW_READERS: usize = 64;
-/// Idle open files kept for the next reader.
-const OPEN_FILES: u64 = 512;
 
 /// The cache.
 pub(crate) struct Cache {
@@ -42,7 +42,7 @@ pub(crate) struct Cache {
     access: AccessTimes,
     policy: EvictionPolicy,
     evicting: tokio::sync::Mutex<()>,
-    handles: moka::sync::Cache<Digest, Arc<dyn BlobRead>>,
+    open_files: OpenFiles,
     buffers: BufferPool,
     metrics: Metrics,
 }
@@ -105,10 +105,7 @@ impl Cache {
             access: AccessTimes::default(),
             policy: EvictionPolicy::LeastRecentlyUsed,
             evicting: tokio::sync::Mutex::new(()),
-            handles: moka::sync::Cache::builder()
-                .max_capacity(OPEN_FILES)
-                .time_to_idle(std::time::Duration::from_mins(2))
-                .build(),
+            open_files: OpenFiles::default(),
             buffers: BufferPool::new(READ_BUDGET_BYTES / 2),
             metrics,
         })
@@ -120,13 +117,13 @@ impl Cache {
             return Ok(None);
         }
         let mut lease = Lease { handle: NOTHING.clone(), digest: *digest, ledger: self.ledger.clone() };
-        if let Some(handle) = self.handles.get(digest) {
+        if let Some(handle) = self.open_files.get(digest) {
             lease.handle = handle;
         } else {
             let Some(handle) = self.store.open(digest).await.map_err(|e| PullError::storage(&e))? else {
                 return Ok(None);
             };
-            self.handles.insert(*digest, handle.clone());
+            self.open_files.keep(*digest, handle.clone());
             lease.handle = handle;
         }
         self.access.note(*digest, SystemTime::now());
@@ -191,7 +188,7 @@ impl Cache {
 
     /// Drops a blob that turned out to be damaged.
     pub(crate) async fn discard(&self, digest: &Digest) -> Result<(), PullError> {
-        self.handles.invalidate(digest);
+        self.open_files.forget(digest);
         self.metadata.delete_blob(digest).await.map_err(|e| PullError::storage(&e))?;
         if let Some(size) = self.store.delete(digest).await.map_err(|e| PullError::storage(&e))? {
             self.ledger.remove_stored(size);
