@@ -51,9 +51,9 @@ impl Answer {
     }
 }
 
-/// A client with connections of its own.
+/// A client that takes a new connection for each request: an old one may be of a process that has ended since.
 pub(crate) fn client() -> Client {
-    Client::builder().no_proxy().redirect(redirect::Policy::none()).build().unwrap()
+    Client::builder().no_proxy().redirect(redirect::Policy::none()).pool_max_idle_per_host(0).build().unwrap()
 }
 
 /// One exchange, body included.

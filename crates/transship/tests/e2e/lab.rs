@@ -4,8 +4,7 @@
 //! within a minute fails the test and shows the log.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use oci::Digest;
@@ -209,16 +208,4 @@ pub(crate) async fn comes_true(mut done: impl FnMut() -> bool) -> bool {
 /// The value of a series in the text of `/metrics`.
 pub(crate) fn metric_in(text: &str, series: &str) -> Option<f64> {
     text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
-}
-
-/// Bytes that the files below a folder take on the disk.
-pub(crate) fn disk_bytes(folder: &Path) -> u64 {
-    // A file may go between listing and looking: then it takes nothing.
-    let Ok(files) = fs::read_dir(folder) else { return 0 };
-    let size = |file: fs::DirEntry| match file.metadata() {
-        Ok(facts) if facts.is_dir() => disk_bytes(&file.path()),
-        Ok(facts) => facts.blocks() * 512,
-        Err(_) => 0,
-    };
-    files.flatten().map(size).sum()
 }

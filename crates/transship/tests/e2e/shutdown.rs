@@ -2,6 +2,7 @@
 //!
 //! Must not know: how connections are drained. Invariant: exit codes are read from the process itself.
 
+use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
@@ -92,9 +93,14 @@ async fn a_stop_takes_no_longer_than_it_is_told() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_idle_program_with_idle_clients_ends_at_once() {
     let mut lab = Lab::start();
-    assert_eq!(lab.get("/v2/").await.status, 200);
-    // The client keeps its connection open.
+    let mut idle = TcpStream::connect(lab.transship.host()).unwrap();
+    idle.write_all(b"GET /v2/ HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    let mut answer = [0; 12];
+    idle.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200");
+    let unused = TcpStream::connect(lab.transship.host()).unwrap();
     assert_eq!(lab.transship.terminate().code(), Some(0));
+    drop((idle, unused));
     let lines = lab.request_lines();
     assert!(lines.iter().any(|line| line["path"] == "/v2/"), "the last line of the log is written");
 }
