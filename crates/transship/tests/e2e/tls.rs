@@ -152,3 +152,26 @@ async fn plain_http_on_a_tls_port_is_not_answered_and_harms_nobody() {
     assert!(!String::from_utf8_lossy(&answer).contains("HTTP/1.1 200"));
     wait_trusted(&secure, &certificate).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upstream_with_a_certificate_of_its_own_authority_is_trusted_when_the_authority_is_named() {
+    let upstream = FakeUpstream::start_tls();
+    let image = Image::small(1, 100_000);
+    upstream.add_image(NAME, "1", &image);
+    let folder = tempfile::tempdir().unwrap();
+    let authority = folder.path().join("authority.pem");
+    fs::write(&authority, upstream.ca_pem().unwrap()).unwrap();
+    for (env, trusted) in [(vec![("SSL_CERT_FILE".to_owned(), authority.display().to_string())], true), (vec![], false)]
+    {
+        let config = Some(config(&upstream.url(), &LabSetup::default()).to_string());
+        let transship = TransshipProcess::start(PROGRAM, TransshipSetup { env, config, ..TransshipSetup::default() });
+        let url = format!("{}/v2/lab/{NAME}/manifests/1", transship.url());
+        let answer = http::send(&http::client(), "GET", &url, &[], Vec::new()).await;
+        if trusted {
+            assert_eq!((answer.status, answer.body == image.manifest.bytes), (200, true), "{}", answer.text());
+        } else {
+            assert_eq!(answer.status, 502, "{}", answer.text());
+            assert!(answer.error_messages().to_lowercase().contains("certificate"), "{}", answer.text());
+        }
+    }
+}
