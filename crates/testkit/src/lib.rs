@@ -9,10 +9,10 @@ pub mod clients;
 mod daemon;
 pub mod debian_rootfs;
 pub mod hello_program;
-pub mod image;
 pub mod plain_http;
-pub mod port;
 pub mod program;
 pub mod registry_peer;
 pub mod transship_process;
-pub mod upstream;
+
+// The scriptable upstream has a crate of its own, for the binary serves it too (`transship mock-upstream`).
+pub use mock_upstream::{image, port, upstream};

@@ -17,6 +17,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("transship-blob-store", &["transship-oci"]),
     ("transship-metadata", &["transship-oci"]),
     ("transship-client", &["transship-oci"]),
+    ("transship-mock-upstream", &["transship-oci"]),
     ("transship-registry", &["transship-oci", "transship-blob-store", "transship-metadata", "transship-client"]),
     ("transship-server", &["transship-oci", "transship-registry"]),
     (
@@ -26,12 +27,13 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
             "transship-blob-store",
             "transship-metadata",
             "transship-client",
+            "transship-mock-upstream",
             "transship-registry",
             "transship-server",
         ],
     ),
     // Only for tests: it stands in nobody's list.
-    ("transship-testkit", &["transship-oci"]),
+    ("transship-testkit", &["transship-oci", "transship-mock-upstream"]),
 ];
 
 /// Each crate with the libraries that would show it knows what it must not.
@@ -40,6 +42,7 @@ const MUST_NOT_USE: &[(&str, &[&str])] = &[
     ("transship-blob-store", &["hyper", "axum", "http", "sqlx", "reqwest"]),
     ("transship-metadata", &["hyper", "axum", "http", "reqwest"]),
     ("transship-client", &["axum", "sqlx", "clap"]),
+    ("transship-mock-upstream", &["axum", "hyper", "reqwest", "sqlx", "clap"]),
     ("transship-registry", &["axum", "hyper", "clap", "sqlx", "reqwest"]),
     ("transship-server", &["sqlx", "reqwest", "clap"]),
 ];

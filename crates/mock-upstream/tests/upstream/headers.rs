@@ -1,7 +1,7 @@
 //! Faults of status, headers and redirects.
 
-use testkit::image::{Image, blob};
-use testkit::upstream::{DigestHeader, FakeUpstream, Fault, Kind, Location, Target};
+use mock_upstream::image::{Image, blob};
+use mock_upstream::upstream::{DigestHeader, FakeUpstream, Fault, Kind, Location, Target};
 
 use crate::raw_client::{Seen, ask, get};
 

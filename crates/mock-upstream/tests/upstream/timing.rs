@@ -3,8 +3,8 @@
 use std::io::Read as _;
 use std::time::{Duration, Instant};
 
-use testkit::image::{Image, blob};
-use testkit::upstream::{FakeUpstream, Fault, Gate, Target};
+use mock_upstream::image::{Image, blob};
+use mock_upstream::upstream::{FakeUpstream, Fault, Gate, Target};
 
 use crate::raw_client::{drain, get, open, rest};
 

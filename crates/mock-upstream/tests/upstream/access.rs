@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use testkit::image::Image;
-use testkit::upstream::{Access, Account, BearerRules, FakeUpstream, Fault, Kind, Target};
+use mock_upstream::image::Image;
+use mock_upstream::upstream::{Access, Account, BearerRules, FakeUpstream, Fault, Kind, Target};
 
 use crate::raw_client::{ask, get};
 

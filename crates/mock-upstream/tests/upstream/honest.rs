@@ -1,7 +1,7 @@
 //! Without faults the upstream is a correct registry.
 
-use testkit::image::{self, Dialect, Image, ImageBuilder, Platform, blob};
-use testkit::upstream::{FakeUpstream, Fault, Gate, Target};
+use mock_upstream::image::{self, Dialect, Image, ImageBuilder, Platform, blob};
+use mock_upstream::upstream::{FakeUpstream, Fault, Gate, Target};
 
 use crate::raw_client::{ask, get, get_range, open, rest};
 

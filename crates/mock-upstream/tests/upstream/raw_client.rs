@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use testkit::upstream::FakeUpstream;
+use mock_upstream::upstream::FakeUpstream;
 
 /// Everything one connection delivered.
 #[derive(Debug)]

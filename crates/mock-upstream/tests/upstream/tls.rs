@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use testkit::upstream::FakeUpstream;
+use mock_upstream::upstream::FakeUpstream;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;

@@ -1,7 +1,7 @@
 //! Faults of ranges: ignored, shifted, misreported, refused.
 
-use testkit::image::blob;
-use testkit::upstream::{FakeUpstream, Fault, Target};
+use mock_upstream::image::blob;
+use mock_upstream::upstream::{FakeUpstream, Fault, Target};
 
 use crate::raw_client::{Seen, get, get_range};
 

@@ -3,9 +3,9 @@
 use std::io::ErrorKind;
 
 use bytes::Bytes;
+use mock_upstream::image::blob;
+use mock_upstream::upstream::{Cut, FakeUpstream, Fault, Target};
 use oci::Digest;
-use testkit::image::blob;
-use testkit::upstream::{Cut, FakeUpstream, Fault, Target};
 
 use crate::raw_client::{Seen, get, get_range};
 
