@@ -17,7 +17,9 @@ use crate::fill::Fills;
 use crate::metrics::Metrics;
 use crate::observe::Observer;
 use crate::pull::{Memory, SingleFlight, TagFlight};
-use crate::repositories::{Repository, RepositoryMap, RepositorySpec, Source, UpstreamDefaults, builtin_specs};
+use crate::repositories::{
+    Provenance, Repository, RepositoryMap, RepositorySpec, Source, UpstreamDefaults, builtin_specs,
+};
 
 /// Time to the first response header, whatever upstream does (containerd gives up at 30 s).
 pub(crate) const FIRST_HEADER: Duration = Duration::from_secs(20);
@@ -123,7 +125,7 @@ impl Core {
         for row in rows {
             match serde_json::from_str(&row.document)
                 .map_err(|e| e.to_string())
-                .and_then(|document| parse(row.key.clone(), &document))
+                .and_then(|document| parse(row.key.clone(), &document, Provenance::Api))
             {
                 Ok(spec) => specs.push((spec, Source::Api)),
                 Err(why) => {
@@ -133,7 +135,7 @@ impl Core {
         }
         if file.builtin == Builtins::Included {
             for (key, document) in builtin_specs() {
-                match parse(key.clone(), &document) {
+                match parse(key.clone(), &document, Provenance::File) {
                     Ok(spec) => specs.push((spec, Source::Builtin)),
                     Err(why) => {
                         tracing::error!(repo_key = %key, why, "a built-in repository cannot be read and is left out");
@@ -178,8 +180,8 @@ impl Core {
     }
 }
 
-fn parse(key: RepoKey, document: &serde_json::Value) -> Result<RepositorySpec, String> {
-    RepositorySpec::from_document(key, document).map_err(|problems| {
+fn parse(key: RepoKey, document: &serde_json::Value, provenance: Provenance) -> Result<RepositorySpec, String> {
+    RepositorySpec::from_document(key, document, provenance).map_err(|problems| {
         problems.iter().map(|p| format!("{}: {}", p.path, p.message)).collect::<Vec<_>>().join("; ")
     })
 }

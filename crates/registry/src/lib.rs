@@ -30,7 +30,7 @@ pub use outcome::{Freshness, PullOutcome};
 pub use pull::{BlobFacts, ManifestAnswer, OpenBlob, TagsAnswer, TagsQuery};
 pub use registry::{Readiness, Registry, RegistryConfig, StartError, Stores};
 pub use repositories::{
-    FIELDS, FieldDoc, FieldProblem, FillOnRange, Repository, RepositoryAdmin, RepositoryError, RepositorySpec,
-    RepositoryView, Route, RouteQuery, Source, TagPattern, UpstreamDefaults, parse_duration,
+    FIELDS, FieldDoc, FieldProblem, FillOnRange, Provenance, Repository, RepositoryAdmin, RepositoryError,
+    RepositorySpec, RepositoryView, Route, RouteQuery, Source, TagPattern, UpstreamDefaults, parse_duration,
 };
 pub use trace::TraceParent;

@@ -10,7 +10,7 @@ use oci::RepoKey;
 use serde_json::{Value, json};
 
 use super::builtin;
-use super::document::FieldProblem;
+use super::document::{FieldProblem, Provenance};
 use super::repository::{Repository, Source};
 use super::spec::RepositorySpec;
 use crate::core::Core;
@@ -200,7 +200,7 @@ fn checked(key: RepoKey, document: &Value) -> Result<RepositorySpec, RepositoryE
     if let Some(object) = document.as_object_mut() {
         object.remove("key");
     }
-    RepositorySpec::from_document(key, &document).map_err(RepositoryError::Invalid)
+    RepositorySpec::from_document(key, &document, Provenance::Api).map_err(RepositoryError::Invalid)
 }
 
 fn view(repo: &Repository) -> RepositoryView {

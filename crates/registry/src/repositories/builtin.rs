@@ -57,14 +57,14 @@ pub(super) fn is_docker_hub(url: &Url) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::repositories::RepositorySpec;
+    use crate::repositories::{Provenance, RepositorySpec};
 
     #[test]
     fn every_entry_resolves_and_no_key_or_alias_stands_twice() {
         let mut seen = std::collections::HashSet::new();
         for entry in BUILTIN {
             let (key, document) = document(entry);
-            let spec = RepositorySpec::from_document(key, &document).unwrap();
+            let spec = RepositorySpec::from_document(key, &document, Provenance::File).unwrap();
             assert_eq!(spec.upstream.scheme(), "https");
             assert!(seen.insert(entry.key), "{} twice", entry.key);
             for alias in entry.aliases {
@@ -77,7 +77,7 @@ mod tests {
     fn only_docker_hub_puts_library_before_short_names() {
         for entry in BUILTIN {
             let (key, document) = document(entry);
-            let spec = RepositorySpec::from_document(key, &document).unwrap();
+            let spec = RepositorySpec::from_document(key, &document, Provenance::File).unwrap();
             assert_eq!(spec.library_prefix, entry.key == "dockerhub", "{}", entry.key);
         }
     }

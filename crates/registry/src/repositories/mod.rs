@@ -14,7 +14,7 @@ pub(crate) use admin::builtin_specs;
 mod spec;
 
 pub use admin::{RepositoryAdmin, RepositoryError, RepositoryView};
-pub use document::{FIELDS, FieldDoc, FieldProblem};
+pub use document::{FIELDS, FieldDoc, FieldProblem, Provenance};
 pub(crate) use map::RepositoryMap;
 pub use map::{Route, RouteQuery};
 pub use pattern::TagPattern;

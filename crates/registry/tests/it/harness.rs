@@ -12,8 +12,8 @@ use oci::{ByteRange, Digest, RangeHeader, Reference, ResolvedRange};
 use serde_json::{Value, json};
 use testkit::upstream::FakeUpstream;
 use transship_registry::{
-    Builtins, Metrics, PullError, PullOutcome, Registry, RegistryConfig, RepositorySpec, Route, RouteQuery, Stores,
-    Timeouts, UpstreamDefaults,
+    Builtins, Metrics, Provenance, PullError, PullOutcome, Registry, RegistryConfig, RepositorySpec, Route, RouteQuery,
+    Stores, Timeouts, UpstreamDefaults,
 };
 
 pub(crate) const NAME: &str = "lab/team/app";
@@ -129,7 +129,7 @@ fn disk_bytes(folder: &std::path::Path) -> u64 {
 }
 
 async fn start(folder: PathBuf, max_bytes: u64, document: &Value) -> Registry {
-    let lab = RepositorySpec::from_document("lab".parse().unwrap(), document).unwrap();
+    let lab = RepositorySpec::from_document("lab".parse().unwrap(), document, Provenance::File).unwrap();
     let timeouts = Timeouts { idle: Duration::from_secs(2), ..Timeouts::default() };
     let config = RegistryConfig {
         cache_max_bytes: max_bytes,

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use oci::RepoKey;
-use registry::RepositorySpec;
+use registry::{Provenance, RepositorySpec};
 use serde_json::Value;
 
 use super::check::veil;
@@ -39,7 +39,7 @@ fn repository(entry: &Entry, fill_on_range: Option<&str>, problems: &mut Vec<Pro
     }
     // A key that is wrong must not hide what else is wrong with the entry.
     let stand_in = || "x".parse::<RepoKey>().expect("one letter is a repository key");
-    match RepositorySpec::from_document(key.clone().unwrap_or_else(stand_in), &document) {
+    match RepositorySpec::from_document(key.clone().unwrap_or_else(stand_in), &document, Provenance::File) {
         Ok(spec) => (key.is_some() && password.is_ok()).then_some(spec),
         Err(found) => {
             let unread = password.is_err();

@@ -1,0 +1,88 @@
+//! The table of a repository document's fields: it drives the check of names, the reference and the JSON schema.
+//!
+//! Must not know how a field is read. Invariant: a field that is read stands here, and the other way round.
+
+/// A field of a repository document, for the reference and the JSON schema.
+#[derive(Clone, Copy, Debug)]
+pub struct FieldDoc {
+    /// Path inside the document.
+    pub path: &'static str,
+    /// Type as a person would say it.
+    pub kind: &'static str,
+    /// Default as written, or empty.
+    pub default: &'static str,
+    /// What it means.
+    pub meaning: &'static str,
+}
+
+const fn doc(path: &'static str, kind: &'static str, default: &'static str, meaning: &'static str) -> FieldDoc {
+    FieldDoc { path, kind, default, meaning }
+}
+
+/// Every field of a repository document.
+pub const FIELDS: &[FieldDoc] = &[
+    doc(
+        "kind",
+        "string",
+        "proxy",
+        "What the repository is. This version knows `proxy`: a cache in front of an upstream.",
+    ),
+    doc(
+        "upstream",
+        "URL",
+        "",
+        "The registry to pull from: scheme, host and port. A path is put before every name (`https://host/docker-remote`), unless it holds a segment `v2` and so says where the API is. Required.",
+    ),
+    doc("auth.username", "string", "", "User name for the upstream. Needs `auth.password`."),
+    doc("auth.password", "string", "", "Password or access token for the upstream. Never shown again."),
+    doc("tag_ttl", "duration", "5m", "How long a tag is trusted without asking upstream. `0s` asks each time."),
+    doc(
+        "stale_if_error",
+        "duration",
+        "30d",
+        "How long a tag is still served while upstream fails (no answer, 5xx, 429, refused login).",
+    ),
+    doc("stale_if_denied", "duration", "24h", "The same while upstream answers 401 or 403 for the content itself."),
+    doc("internal", "boolean", "false", "Allows an upstream on a private, loopback or link-local address."),
+    doc(
+        "hosts",
+        "list of hosts",
+        "[]",
+        "Host names under which this repository is served alone, without its key in the path.",
+    ),
+    doc(
+        "listen",
+        "list of addresses",
+        "[]",
+        "Extra listeners that serve this repository alone: what docker's `registry-mirrors` needs.",
+    ),
+    doc(
+        "immutable_tags",
+        "list of patterns",
+        "[]",
+        "Tags that never move (`*` and `?`): asked for once, then never again.",
+    ),
+    doc(
+        "fill_on_range",
+        "string",
+        "after:0.5",
+        "When a ranged request on a cold blob fills all of it: `none`, `background` or `after:<fraction>`.",
+    ),
+    doc("token_hosts", "list of hosts", "[]", "Further hosts that may mint tokens for this upstream's credentials."),
+    doc("library_prefix", "boolean", "true for Docker Hub", "Puts `library/` before names of one segment."),
+];
+
+/// The names that may stand directly under `section`: empty for the document itself, or as in `auth`.
+pub(super) fn names_in(section: &str) -> Vec<&'static str> {
+    let mut names = Vec::new();
+    for field in FIELDS {
+        let below = if section.is_empty() {
+            Some(field.path)
+        } else {
+            field.path.strip_prefix(section).and_then(|rest| rest.strip_prefix('.'))
+        };
+        let name = below.and_then(|below| below.split('.').next());
+        names.extend(name.filter(|name| !names.contains(name)));
+    }
+    names
+}
