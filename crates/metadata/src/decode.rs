@@ -58,7 +58,11 @@ impl Columns<'_> {
         self.row.try_get(column).map_err(|error| self.corrupt(column, error))
     }
 
-    fn corrupt(&self, column: &'static str, source: impl Into<Box<dyn Error + Send + Sync>>) -> MetadataError {
+    pub(crate) fn corrupt(
+        &self,
+        column: &'static str,
+        source: impl Into<Box<dyn Error + Send + Sync>>,
+    ) -> MetadataError {
         MetadataError::CorruptRow { table: self.table, column, source: source.into() }
     }
 }

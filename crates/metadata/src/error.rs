@@ -78,6 +78,16 @@ pub enum MetadataError {
         /// The cause.
         source: sqlx::Error,
     },
+    /// A repository's document is sealed with a key that was not given. Nothing was changed.
+    #[error(
+        "repository \"{repository}\" is sealed with the key {key_id}, which is not among the given keys: restore the key"
+    )]
+    UnknownSealingKey {
+        /// The repository.
+        repository: RepoKey,
+        /// The name of the key.
+        key_id: String,
+    },
     /// A stored value is not what its column holds: the database was changed by something else.
     #[error("{table}.{column} holds a value that cannot be read")]
     CorruptRow {

@@ -13,6 +13,7 @@ use sqlx::{Sqlite, SqlitePool, Transaction};
 use crate::error::MetadataError;
 use crate::open;
 use crate::process_lock::ProcessLock;
+use crate::sealing::SealingKeys;
 use crate::sql;
 
 /// The metadata database. Cheap to clone; all clones share its connections.
@@ -26,18 +27,22 @@ struct Shared {
     writer: SqlitePool,
     readers: SqlitePool,
     session: i64,
+    keys: Mutex<SealingKeys>,
     lock: Mutex<Option<ProcessLock>>,
 }
 
 impl Metadata {
     /// Opens the database at `path`, makes it when it is not there, and brings its schema up to date. Its directory must
-    /// exist. `<path>.lock` is held until [`close`](Self::close), or until the last clone is dropped.
-    pub async fn open(path: &Path) -> Result<Self, MetadataError> {
+    /// exist. `<path>.lock` is held until [`close`](Self::close), or until the last clone is dropped. What was sealed
+    /// with a former key, or not at all, is sealed with the current one; a document that no key opens is an error.
+    pub async fn open(path: &Path, keys: SealingKeys) -> Result<Self, MetadataError> {
         let lock = ProcessLock::acquire(path)?;
         let writer = open::writer(path).await?;
         let readers = open::readers(path).await?;
-        let lock = Mutex::new(Some(lock));
-        Ok(Self { shared: Arc::new(Shared { writer, readers, session: session(), lock }) })
+        let (in_use, lock) = (Mutex::new(keys.clone()), Mutex::new(Some(lock)));
+        let metadata = Self { shared: Arc::new(Shared { writer, readers, session: session(), keys: in_use, lock }) };
+        metadata.change_keys(keys).await?;
+        Ok(metadata)
     }
 
     /// Waits for running statements, writes the log back into the database and gives up the lock. Later calls on any
@@ -46,6 +51,15 @@ impl Metadata {
         self.shared.readers.close().await;
         self.shared.writer.close().await;
         self.shared.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    /// The keys in use. Whoever writes asks for them while holding the write lock.
+    pub(crate) fn keys(&self) -> SealingKeys {
+        self.shared.keys.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_keys(&self, keys: SealingKeys) {
+        *self.shared.keys.lock().unwrap_or_else(PoisonError::into_inner) = keys;
     }
 
     pub(crate) fn readers(&self) -> &SqlitePool {

@@ -32,6 +32,8 @@ pub(crate) async fn writer(path: &Path) -> Result<SqlitePool, MetadataError> {
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Normal)
         .foreign_keys(true)
+        // What is replaced is overwritten: a credential does not stay behind in a free page.
+        .pragma("secure_delete", "ON")
         .pragma("journal_size_limit", LOG_BYTES_KEPT);
     let pool = pool(1, options).await.map_err(|source| MetadataError::opening(path.to_owned(), source))?;
     check(path, &pool).await?;

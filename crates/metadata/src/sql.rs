@@ -1,6 +1,6 @@
 //! Every statement, on one page.
 //!
-//! Must not know who runs them. Invariant: apart from `BEGIN` and `CHECK`, this is SQL that SQLite and PostgreSQL both
+//! Must not know who runs them. Invariant: apart from SQLite's own at the top, this is SQL that SQLite and PostgreSQL both
 //! read alike (`$1`, `ON CONFLICT`, no functions of one engine); no statement is put together at run time. The order of
 //! names and tags is left to Rust, because engines collate differently.
 
@@ -18,12 +18,15 @@ statements! {
     // --- SQLite's own
     BEGIN = "BEGIN IMMEDIATE";
     CHECK = "PRAGMA quick_check(1)";
+    FORGET_FREE_PAGES = "VACUUM";
+    CUT_LOG = "PRAGMA wal_checkpoint(TRUNCATE)";
 
     // --- repositories
     LIST_REPOSITORIES = "SELECT key, document, created_at, updated_at FROM repositories";
     FIND_REPOSITORY = "SELECT key, document, created_at, updated_at FROM repositories WHERE key = $1";
     INSERT_REPOSITORY = "INSERT INTO repositories (key, document, created_at, updated_at) VALUES ($1, $2, $3, $3) \
         ON CONFLICT (key) DO NOTHING";
+    RESEAL_REPOSITORY = "UPDATE repositories SET document = $2 WHERE key = $1";
     UPDATE_REPOSITORY = "UPDATE repositories SET document = $2, updated_at = $3 WHERE key = $1";
     DELETE_REPOSITORY = "DELETE FROM repositories WHERE key = $1";
     FORGET_TAGS = "DELETE FROM tags WHERE repo = $1";
@@ -94,7 +97,8 @@ mod tests {
 
     async fn opened() -> (tempfile::TempDir, Metadata) {
         let directory = tempfile::tempdir().unwrap();
-        let metadata = Metadata::open(&directory.path().join("test.db")).await.unwrap();
+        let keys = crate::SealingKeys::new(crate::SealingKey::from_bytes(&[7; 32]), vec![]);
+        let metadata = Metadata::open(&directory.path().join("test.db"), keys).await.unwrap();
         (directory, metadata)
     }
 

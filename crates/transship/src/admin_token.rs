@@ -3,13 +3,13 @@
 //! Must not know what it opens. Invariants: the token is never printed; a token file is complete or not there (a
 //! crash leaves no half of one); only its owner can read a file made here.
 
-use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::io::ErrorKind;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use client::Secret;
+
+use crate::private_file;
 
 /// Random bytes in a token made here.
 const TOKEN_BYTES: usize = 32;
@@ -24,10 +24,7 @@ pub(crate) fn read(path: &Path) -> Result<Secret> {
     if token.chars().count() < MIN_CHARS {
         bail!("the admin token in {} is too short: it needs at least {MIN_CHARS} characters", path.display());
     }
-    let mode = path.metadata().map_or(0, |m| m.permissions().mode());
-    if mode & 0o077 != 0 {
-        tracing::warn!(path = %path.display(), mode = format!("{:o}", mode & 0o777), "others can read the admin token; chmod 600 it");
-    }
+    private_file::warn_if_shared(path, "the admin token");
     Ok(Secret::new(token))
 }
 
@@ -40,31 +37,16 @@ pub(crate) fn read_or_make(path: &Path) -> Result<Secret> {
             return Err(error).with_context(|| format!("cannot read the admin token from {}", path.display()));
         }
     }
-    let mut random = [0; TOKEN_BYTES];
-    if aws_lc_rs::rand::fill(&mut random).is_err() {
-        bail!("the system gives no random bytes for the admin token");
-    }
-    let token = hex::encode(random);
-    publish(path, &token).with_context(|| format!("cannot write the admin token to {}", path.display()))?;
+    let token = private_file::random_hex::<TOKEN_BYTES>()?;
+    private_file::publish(path, &token)
+        .with_context(|| format!("cannot write the admin token to {}", path.display()))?;
     Ok(Secret::new(token))
-}
-
-/// Writes the token beside its place, then renames it there. The cache directory's lock keeps other processes away.
-fn publish(path: &Path, token: &str) -> std::io::Result<()> {
-    let beside = path.with_extension("token.new");
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
-    file.set_permissions(PermissionsExt::from_mode(0o600))?;
-    writeln!(file, "{token}")?;
-    file.sync_all()?;
-    std::fs::rename(&beside, path)?;
-    match path.parent() {
-        Some(folder) => File::open(folder)?.sync_all(),
-        None => Ok(()),
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]

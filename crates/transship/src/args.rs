@@ -22,6 +22,15 @@ Examples:
 Flags win over environment variables (TRANSSHIP_…), those over the configuration file.
 Exit codes: 0 as asked, 1 something failed while running, 2 the command line or the configuration is wrong.";
 
+const ROTATE_EXAMPLES: &str = "\
+Examples:
+  transship secrets rotate
+  transship secrets rotate --config /etc/transship/transship.yaml
+
+The new key stands in the key file (secrets/sealing.keys in the cache directory, or secrets.key_file) before anything is sealed
+with it; the former one leaves the file when nothing needs it any more. Keep a copy of the key file.
+Exit codes: 0 done, 1 not done (both keys are kept, run it again), 2 the command line or the configuration is wrong.";
+
 /// A pull-through OCI registry: caches what container clients pull, and answers when upstream cannot.
 #[derive(Parser)]
 #[command(name = "transship", version, after_help = EXAMPLES, max_term_width = 120)]
@@ -40,6 +49,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
+    /// Look after the credentials that repositories made over the API have brought along.
+    Secrets {
+        #[command(subcommand)]
+        command: SecretsCommand,
+    },
     /// Print the reference of all metrics (docs/metrics.md).
     MetricsReference,
     /// Print the version.
@@ -57,6 +71,34 @@ pub(crate) enum ConfigCommand {
     Schema,
     /// Print the configuration reference (docs/configuration.md).
     Reference,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum SecretsCommand {
+    /// Seal the stored credentials with a new key; works while the server runs and while it does not.
+    #[command(after_help = ROTATE_EXAMPLES)]
+    Rotate(PlaceArgs),
+}
+
+/// Which server's files are meant.
+#[derive(clap::Args)]
+pub(crate) struct PlaceArgs {
+    /// The configuration file the server uses [env: TRANSSHIP_CONFIG]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The server's cache directory [env: TRANSSHIP_CACHE_DIR] [default: transship in your data directory]
+    #[arg(long, value_name = "DIR")]
+    cache_dir: Option<String>,
+}
+
+impl PlaceArgs {
+    /// Where the configuration comes from, these flags included.
+    pub(crate) fn sources(self, environment: Environment) -> Sources {
+        let file = self.config.or_else(|| environment.get(env_vars::CONFIG).map(PathBuf::from));
+        let cache_dir =
+            self.cache_dir.map(|dir| FlagValue { field: "cache_dir", flag: "--cache-dir", values: vec![dir] });
+        Sources { file, flags: cache_dir.into_iter().collect(), environment }
+    }
 }
 
 #[derive(clap::Args)]
@@ -88,6 +130,9 @@ pub(crate) struct ServeArgs {
     /// Private key of the certificate, PEM [env: TRANSSHIP_TLS_KEY]
     #[arg(long, value_name = "FILE")]
     tls_key: Option<String>,
+    /// File with the keys for stored credentials [env: TRANSSHIP_SECRETS_KEY_FILE] [default: secrets/sealing.keys in the cache directory]
+    #[arg(long, value_name = "FILE")]
+    secrets_key_file: Option<String>,
     /// File with the admin token [env: TRANSSHIP_ADMIN_TOKEN_FILE] [default: admin.token in the cache directory]
     #[arg(long, value_name = "FILE")]
     admin_token_file: Option<String>,
@@ -111,6 +156,7 @@ impl ServeArgs {
             ("tls.cert", "--tls-cert", one(self.tls_cert)),
             ("tls.key", "--tls-key", one(self.tls_key)),
             ("admin.token_file", "--admin-token-file", one(self.admin_token_file)),
+            ("secrets.key_file", "--secrets-key-file", one(self.secrets_key_file)),
             ("shutdown_timeout", "--shutdown-timeout", one(self.shutdown_timeout)),
         ];
         let flags = flags
@@ -131,7 +177,9 @@ mod tests {
         let arguments = ["transship", "serve"].iter().chain(arguments);
         match Args::try_parse_from(arguments).unwrap().command {
             Command::Serve(serve) => serve.sources(environment),
-            Command::Config { .. } | Command::MetricsReference | Command::Version => panic!("not serve"),
+            Command::Config { .. } | Command::Secrets { .. } | Command::MetricsReference | Command::Version => {
+                panic!("not serve")
+            }
         }
     }
 
@@ -141,7 +189,8 @@ mod tests {
         let mut help = Args::command().find_subcommand_mut("serve").unwrap().render_long_help().to_string();
         help.retain(|c| c != '\n');
         let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
-        for variable in env_vars::ALL.iter().filter(|v| v.name != env_vars::ADMIN_TOKEN) {
+        let secrets = [env_vars::ADMIN_TOKEN, env_vars::SECRETS_KEY];
+        for variable in env_vars::ALL.iter().filter(|v| !secrets.contains(&v.name)) {
             assert!(help.contains(&format!("[env: {}]", variable.name)), "{} in {help}", variable.name);
         }
     }

@@ -6,6 +6,7 @@
 //!   blobs/             complete blobs
 //!   staging/           blobs that grow
 //!   admin.token        what /api calls must show
+//!   secrets/           the keys that seal the credentials in transship.db
 //! ```
 //!
 //! Must not know what is inside those. Invariant: the folder is checked before anything in it is touched.
@@ -29,13 +30,13 @@ pub(crate) struct CacheDir {
 }
 
 impl CacheDir {
-    /// Makes the folder (mode 0700) unless it is there, and checks that it can be written to.
+    /// Makes the folder and that for keys (mode 0700) unless they are there, and checks that it can be written to.
     pub(crate) fn open(root: &Path) -> Result<Self> {
         let hint = "choose another with --cache-dir, TRANSSHIP_CACHE_DIR or cache_dir";
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
-            .create(root)
+            .create(root.join("secrets"))
             .with_context(|| format!("cannot make the cache directory {}; {hint}", root.display()))?;
         let probe = root.join(".writable");
         match std::fs::write(&probe, b"") {
@@ -72,6 +73,11 @@ impl CacheDir {
         self.root.join("transship.db")
     }
 
+    /// The keys for stored credentials, made at first start.
+    pub(crate) fn sealing_keys(&self) -> PathBuf {
+        self.root.join("secrets").join("sealing.keys")
+    }
+
     /// The admin token made at first start.
     pub(crate) fn admin_token(&self) -> PathBuf {
         self.root.join("admin.token")
@@ -101,7 +107,9 @@ mod tests {
         let root = parent.path().join("a/b");
         let opened = CacheDir::open(&root).unwrap();
         assert_eq!(root.metadata().unwrap().permissions().mode() & 0o777, 0o700);
-        assert_eq!(root.read_dir().unwrap().count(), 0);
+        let left: Vec<_> = root.read_dir().unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["secrets"]);
+        assert_eq!(root.join("secrets").metadata().unwrap().permissions().mode() & 0o777, 0o700);
         assert!(opened.budget(None).unwrap() <= DEFAULT_BUDGET);
         assert_eq!(opened.budget(Some(Size(7))).unwrap(), Size(7));
         CacheDir::open(&root).unwrap();

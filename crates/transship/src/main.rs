@@ -12,8 +12,10 @@ mod config;
 mod logging;
 mod metrics_reference;
 mod otel;
+mod private_file;
 mod process_limits;
 mod reload;
+mod sealing_keys;
 mod signals;
 mod watch;
 mod wire;
@@ -32,6 +34,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     match Args::parse().command {
         Command::Serve(args) => commands::serve::serve(*args),
+        Command::Secrets { command } => commands::secrets::run(command),
         Command::Config { command } => commands::config::run(&command),
         Command::MetricsReference => print(&metrics_reference::reference()),
         Command::Version => print(concat!("transship ", env!("CARGO_PKG_VERSION"), "\n")),

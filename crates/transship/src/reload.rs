@@ -7,6 +7,7 @@ use anyhow::Result;
 
 use crate::config::{Config, Sources};
 use crate::logging::Logging;
+use crate::sealing_keys;
 use crate::wire::{House, builtins};
 
 /// Reads the configuration again when told.
@@ -50,12 +51,34 @@ impl<'a> Reloader<'a> {
         if let Some(Err(error)) = house.tls.as_ref().map(server::Tls::reload) {
             tracing::error!(%error, "the certificate could not be read again; the old one stays in use");
         }
+        if let Err(error) = self.change_keys(house).await {
+            tracing::error!(
+                error = format!("{error:#}"),
+                "the keys for stored credentials could not be changed; the former ones stay in use"
+            );
+        }
         if let Err(error) = self.apply(&next, house).await {
             tracing::error!(error = format!("{error:#}"), "the changed configuration could not be taken over in full");
             return;
         }
         tracing::info!(why, repositories = next.repositories.len(), "configuration reloaded");
         self.current = kept(&self.current, next);
+    }
+
+    /// Reads the key file again. Once nothing is sealed with a former key, that leaves the file: who rotates waits for it.
+    async fn change_keys(&self, house: &House) -> Result<()> {
+        let Some(file) = self.current.sealing_keys.file(house.cache_dir.sealing_keys()) else { return Ok(()) };
+        let keys = sealing_keys::read(&file)?;
+        let rotated = keys.has_former();
+        let resealed = house.metadata.change_keys(keys).await?;
+        if rotated {
+            tracing::info!(documents = resealed, "stored credentials are sealed with a new key");
+            if let Err(error) = sealing_keys::drop_former(&file) {
+                let error = format!("{error:#}");
+                tracing::warn!(error, "nothing needs the former key any more; take it out of the file");
+            }
+        }
+        Ok(())
     }
 
     async fn apply(&self, next: &Config, house: &House) -> Result<()> {
@@ -75,6 +98,7 @@ fn kept(running: &Config, next: Config) -> Config {
         log_format: running.log_format,
         otlp_endpoint: running.otlp_endpoint.clone(),
         admin_token: running.admin_token.clone(),
+        sealing_keys: running.sealing_keys.clone(),
         upstream: running.upstream.clone(),
         shutdown_timeout: running.shutdown_timeout,
         max_connections: running.max_connections,
@@ -93,6 +117,7 @@ fn waits_for_restart(running: &Config, next: &Config) -> Vec<&'static str> {
         ("log.format", running.log_format != next.log_format),
         ("tracing.otlp_endpoint", running.otlp_endpoint != next.otlp_endpoint),
         ("admin.token_file", !running.admin_token.same_place(&next.admin_token)),
+        ("secrets.key_file", !running.sealing_keys.same_place(&next.sealing_keys)),
         ("upstream", timeouts),
         ("shutdown_timeout", running.shutdown_timeout != next.shutdown_timeout),
         ("limits.max_connections", running.max_connections != next.max_connections),

@@ -22,6 +22,8 @@ use crate::{admin_token, metrics_reference};
 pub(crate) struct House {
     /// What answers.
     pub(crate) registry: Registry,
+    /// The rows, for what concerns the database as a whole.
+    pub(crate) metadata: Metadata,
     /// Our sockets.
     pub(crate) listeners: Listeners<Face>,
     /// The certificate, when TLS is on.
@@ -45,12 +47,12 @@ pub(crate) async fn build(config: &Config, access_log: AccessLog, make_span: Opt
     let cache_dir = CacheDir::open(&config.cache_dir)?;
     let budget = cache_dir.budget(config.max_size)?;
     // The database comes first: its lock keeps a second process away from all the rest.
-    let metadata = Metadata::open(&cache_dir.database()).await.context("cannot open the metadata database")?;
+    let metadata = open_metadata(config, &cache_dir).await?;
     let (token, token_file) = admin_token(&config.admin_token, &cache_dir)?;
     let stores = Stores {
         blobs: Arc::new(LocalStore::open(cache_dir.root()).context("cannot open the blob store")?),
         staging: Staging::open(&cache_dir.staging()).context("cannot open the staging folder")?,
-        metadata,
+        metadata: metadata.clone(),
     };
     let (exposition, pulls, http) = metrics_reference::register();
     let registry = Registry::start(registry_config(config, budget), stores, pulls).await?;
@@ -67,9 +69,19 @@ pub(crate) async fn build(config: &Config, access_log: AccessLog, make_span: Opt
     let listeners = Listeners::new(face, limits, tls.clone(), connections);
     let listening = config.listen.iter().map(|address| listeners.listen(*address, ListenFor::Process).map_err(explain));
     let addresses = listening.collect::<Result<Vec<_>>>()?;
-    let house = House { registry, listeners, tls, cache_dir, budget, addresses, admin_token: token_file };
+    let house = House { registry, metadata, listeners, tls, cache_dir, budget, addresses, admin_token: token_file };
     house.open_repository_listeners().await;
     Ok(house)
+}
+
+async fn open_metadata(config: &Config, cache_dir: &CacheDir) -> Result<Metadata> {
+    let own = cache_dir.sealing_keys();
+    let keys = config.sealing_keys.load(&own)?;
+    Metadata::open(&cache_dir.database(), keys).await.with_context(|| {
+        let keys =
+            config.sealing_keys.file(own).map_or("TRANSSHIP_SECRETS_KEY".into(), |file| file.display().to_string());
+        format!("cannot open the metadata database (its keys are those of {keys})")
+    })
 }
 
 /// What the registry is told.

@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt as _;
 use metadata::{Metadata, MetadataError};
 use oci::{Descriptor, ManifestFacts, MediaType};
 
-use crate::fixture::{Fixture, at, digest, parse};
+use crate::fixture::{Fixture, at, digest, keys, parse};
 use crate::tags::observation;
 
 #[tokio::test]
@@ -20,7 +20,7 @@ async fn a_damaged_page_is_found_when_opening() {
     let file = OpenOptions::new().write(true).open(fixture.path()).unwrap();
     let length = file.metadata().unwrap().len();
     file.write_all_at(&[0xa5; 4096], length / 8192 * 4096).unwrap();
-    let error = Metadata::open(&fixture.path()).await.expect_err("it must not open");
+    let error = Metadata::open(&fixture.path(), keys()).await.expect_err("it must not open");
     assert!(matches!(error, MetadataError::Damaged { .. }), "{error:?}");
 }
 
@@ -30,7 +30,7 @@ async fn a_file_cut_short_is_found_when_opening() {
     fixture.open().await.close().await;
     let file = OpenOptions::new().write(true).open(fixture.path()).unwrap();
     file.set_len(file.metadata().unwrap().len() / 8192 * 4096).unwrap();
-    let error = Metadata::open(&fixture.path()).await.expect_err("it must not open");
+    let error = Metadata::open(&fixture.path(), keys()).await.expect_err("it must not open");
     assert!(matches!(error, MetadataError::Damaged { .. }), "{error:?}");
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use metadata::Metadata;
+use metadata::{Metadata, SealingKey, SealingKeys};
 use oci::Digest;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, SqlSafeStr};
@@ -24,7 +24,7 @@ impl Fixture {
     }
 
     pub(crate) async fn open(&self) -> Metadata {
-        Metadata::open(&self.path()).await.unwrap()
+        Metadata::open(&self.path(), keys()).await.unwrap()
     }
 
     /// Runs statements past our own code, as another program could.
@@ -41,6 +41,11 @@ impl Fixture {
         names.sort();
         names
     }
+}
+
+/// The same key each time: reopening must find what was sealed.
+pub(crate) fn keys() -> SealingKeys {
+    SealingKeys::new(SealingKey::from_bytes(&[7; 32]), vec![])
 }
 
 pub(crate) fn parse<T: FromStr<Err: std::fmt::Debug>>(text: &str) -> T {

@@ -11,4 +11,5 @@ mod damage;
 mod fixture;
 mod opening;
 mod repositories;
+mod sealing;
 mod tags;

@@ -5,10 +5,10 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use metadata::{Metadata, MetadataError};
 
-use crate::fixture::{Fixture, at, digest, parse};
+use crate::fixture::{Fixture, at, digest, keys, parse};
 
 async fn refused(fixture: &Fixture) -> MetadataError {
-    Metadata::open(&fixture.path()).await.expect_err("it must not open")
+    Metadata::open(&fixture.path(), keys()).await.expect_err("it must not open")
 }
 
 #[tokio::test]
@@ -95,7 +95,7 @@ async fn a_directory_is_refused() {
 async fn a_missing_directory_is_named() {
     let fixture = Fixture::new();
     let path = fixture.path().join("missing").join("transship.db");
-    let error = Metadata::open(&path).await.err().unwrap();
+    let error = Metadata::open(&path, keys()).await.err().unwrap();
     assert!(matches!(error, MetadataError::Io { .. }), "{error:?}");
     assert!(error.to_string().contains("missing"), "{error}");
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use blob_store::{LocalStore, Staging};
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
-use metadata::Metadata;
+use metadata::{Metadata, SealingKey, SealingKeys};
 use oci::{ByteRange, Digest, RangeHeader, Reference, ResolvedRange};
 use serde_json::{Value, json};
 use testkit::upstream::FakeUpstream;
@@ -141,7 +141,7 @@ async fn start(folder: PathBuf, max_bytes: u64, document: &Value) -> Registry {
     let stores = Stores {
         blobs: Arc::new(LocalStore::open(&folder).unwrap()),
         staging: Staging::open(&folder.join("staging")).unwrap(),
-        metadata: Metadata::open(&folder.join("transship.db")).await.unwrap(),
+        metadata: Metadata::open(&folder.join("transship.db"), keys()).await.unwrap(),
     };
     let metrics = Metrics::register(&mut prometheus_client::registry::Registry::default());
     Registry::start(config, stores, metrics).await.unwrap()
@@ -171,4 +171,9 @@ pub(crate) async fn eventually(what: &str, done: impl Fn() -> bool) {
         assert!(Instant::now() < deadline, "not within 30 s: {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+}
+
+/// The same key each time: a restarted registry must open what it sealed.
+fn keys() -> SealingKeys {
+    SealingKeys::new(SealingKey::from_bytes(&[7; 32]), vec![])
 }

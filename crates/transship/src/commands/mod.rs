@@ -1,4 +1,5 @@
 //! The subcommands, one file each.
 
 pub(crate) mod config;
+pub(crate) mod secrets;
 pub(crate) mod serve;

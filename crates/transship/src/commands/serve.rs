@@ -15,6 +15,7 @@ use tokio::runtime::Builder;
 
 use crate::args::ServeArgs;
 use crate::banner::Banner;
+use crate::cache_dir::CacheDir;
 use crate::config::{Config, Environment, Sources};
 use crate::logging::{LogFormat, Logging};
 use crate::otel::{self, Traces};
@@ -82,7 +83,8 @@ async fn run(
     let mut signals = Signals::listen().context("cannot listen to signals")?;
     let open_files = process_limits::raise_open_files();
     // Before the certificate is read, so that no change of it is missed.
-    let mut watch = FileWatch::start(watched(&sources, &config));
+    let cache_dir = CacheDir::open(&config.cache_dir)?;
+    let mut watch = FileWatch::start(watched(&sources, &config, &cache_dir));
     let house = wire::build(&config, access_log, make_span).await?;
     announce(&house, &config, open_files);
     let mut reloader = Reloader::new(sources, config, logging);
@@ -102,9 +104,10 @@ async fn run(
 }
 
 /// The files whose change reloads.
-fn watched(sources: &Sources, config: &Config) -> Vec<PathBuf> {
+fn watched(sources: &Sources, config: &Config, cache_dir: &CacheDir) -> Vec<PathBuf> {
     let tls = config.tls.iter().flat_map(|files| [files.cert.clone(), files.key.clone()]);
-    sources.file.iter().cloned().chain(tls).collect()
+    let keys = config.sealing_keys.file(cache_dir.sealing_keys());
+    sources.file.iter().cloned().chain(tls).chain(keys).collect()
 }
 
 fn announce(house: &House, config: &Config, open_files: Option<u64>) {

@@ -25,6 +25,8 @@ const fn sets(name: &'static str, field: &'static str, meaning: &'static str) ->
 pub(crate) const CONFIG: &str = "TRANSSHIP_CONFIG";
 /// The admin token itself.
 pub(crate) const ADMIN_TOKEN: &str = "TRANSSHIP_ADMIN_TOKEN";
+/// The keys for stored credentials themselves.
+pub(crate) const SECRETS_KEY: &str = "TRANSSHIP_SECRETS_KEY";
 
 /// All of them.
 pub(crate) const ALL: &[EnvVar] = &[
@@ -43,6 +45,12 @@ pub(crate) const ALL: &[EnvVar] = &[
         name: ADMIN_TOKEN,
         field: None,
         meaning: "The admin token itself, at least 16 characters; nothing is then read from or written to a token file.",
+    },
+    sets("TRANSSHIP_SECRETS_KEY_FILE", "secrets.key_file", "The file that holds the keys for stored credentials."),
+    EnvVar {
+        name: SECRETS_KEY,
+        field: None,
+        meaning: "The key for stored credentials itself, 64 hexadecimal digits; several separated by commas, of which the first seals and the others open what they sealed. No key file is then read or written.",
     },
 ];
 

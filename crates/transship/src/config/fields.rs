@@ -132,6 +132,14 @@ pub(crate) const FIELDS: &[Field] = &[
         meaning: "File with the token that `/api` calls need. When named here it must exist; it is never written.",
     },
     Field {
+        path: "secrets.key_file",
+        kind: Kind::Path,
+        default: "`secrets/sealing.keys` in the cache directory, made at first start",
+        example: "/run/secrets/transship-secrets-key",
+        change: Change::Restart,
+        meaning: "File with the keys that seal credentials in the metadata database, one of 64 hexadecimal digits a line, newest first. When named here it must exist. Its content is read again when it changes; `transship secrets rotate` changes it.",
+    },
+    Field {
         path: "upstream.connect_timeout",
         kind: Kind::Duration { min_secs: 1 },
         default: "`10s`",

@@ -26,6 +26,7 @@ pub(crate) struct RawConfig {
     pub(crate) log: RawLog,
     pub(crate) tracing: RawTracing,
     pub(crate) admin: RawAdmin,
+    pub(crate) secrets: RawSecrets,
     pub(crate) upstream: RawUpstream,
     pub(crate) shutdown_timeout: Option<Span>,
     pub(crate) limits: RawLimits,
@@ -62,6 +63,12 @@ pub(crate) struct RawTracing {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct RawAdmin {
     pub(crate) token_file: Option<PathBuf>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RawSecrets {
+    pub(crate) key_file: Option<PathBuf>,
 }
 
 #[derive(Deserialize, Default)]

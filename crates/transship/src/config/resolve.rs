@@ -15,12 +15,14 @@ use url::Url;
 use super::check::{check, lay_over};
 use super::document::{MAX_FILE_BYTES, Node, parse_yaml};
 use super::env_vars::{self, Environment};
+use super::env_vars::{ADMIN_TOKEN, SECRETS_KEY};
 use super::interpolate::interpolate;
 use super::problem::{Origin, Problem, Problems};
-use super::raw::{RawAdmin, RawConfig, RawTls, RawUpstream};
+use super::raw::{RawAdmin, RawConfig, RawSecrets, RawTls, RawUpstream};
+use super::repositories;
 use super::size::Size;
-use super::{env_vars::ADMIN_TOKEN, repositories};
 use crate::logging::{LogFilter, LogFormat};
+use crate::sealing_keys::KeySource;
 
 /// Shortest admin token that is accepted from outside.
 const MIN_TOKEN_CHARS: usize = 16;
@@ -69,6 +71,8 @@ pub(crate) struct Config {
     pub(crate) otlp_endpoint: Option<Url>,
     /// Where the admin token is.
     pub(crate) admin_token: AdminToken,
+    /// Where the keys for stored credentials are.
+    pub(crate) sealing_keys: KeySource,
     /// Behaviour towards upstreams.
     pub(crate) upstream: UpstreamDefaults,
     /// Longest graceful stop.
@@ -174,6 +178,7 @@ impl Sources {
         Some(Config {
             tls: tls(raw.tls, document, problems),
             admin_token: self.admin_token(raw.admin, problems),
+            sealing_keys: self.sealing_keys(raw.secrets),
             cache_dir: std::path::absolute(cache_dir?).ok()?,
             listen,
             max_size: raw.cache.max_size,
@@ -186,6 +191,14 @@ impl Sources {
             shutdown_timeout: raw.shutdown_timeout.map_or(Duration::from_secs(30), |s| s.0),
             max_connections: raw.limits.max_connections.unwrap_or(10_000),
         })
+    }
+
+    fn sealing_keys(&self, raw: RawSecrets) -> KeySource {
+        match (self.environment.get(SECRETS_KEY), raw.key_file) {
+            (Some(keys), _) => KeySource::Given(Secret::new(keys)),
+            (None, Some(file)) => KeySource::File(file),
+            (None, None) => KeySource::OwnFile,
+        }
     }
 
     fn admin_token(&self, raw: RawAdmin, problems: &mut Vec<Problem>) -> AdminToken {

@@ -25,6 +25,7 @@ mod pull_through;
 mod ranges;
 mod reload;
 mod request_log;
+mod sealing;
 mod secrets;
 mod shutdown;
 mod tags;
