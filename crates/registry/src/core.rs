@@ -169,7 +169,8 @@ impl Core {
 
     fn build(&self, spec: RepositorySpec, source: Source) -> Result<Arc<Repository>, String> {
         let observer = Observer::new(Arc::from(spec.key.as_ref()), self.metrics.clone());
-        Repository::build(spec, source, &self.upstream, Arc::new(observer)).map(Arc::new)
+        let observer: Arc<dyn client::ExchangeObserver> = Arc::new(observer);
+        Repository::build(spec, source, &self.upstream, &observer).map(Arc::new)
     }
 
     /// Forgets what is known of a repository's tags and links, in memory and in the database.

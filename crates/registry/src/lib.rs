@@ -18,6 +18,7 @@ mod outcome;
 mod pull;
 mod registry;
 mod repositories;
+mod sources;
 mod trace;
 
 pub use crate::core::Builtins;
@@ -30,7 +31,8 @@ pub use outcome::{Freshness, PullOutcome};
 pub use pull::{BlobFacts, ManifestAnswer, OpenBlob, TagsAnswer, TagsQuery};
 pub use registry::{Readiness, Registry, RegistryConfig, StartError, Stores};
 pub use repositories::{
-    FIELDS, FieldDoc, FieldProblem, FillOnRange, Provenance, Repository, RepositoryAdmin, RepositoryError,
-    RepositorySpec, RepositoryView, Route, RouteQuery, Source, TagPattern, UpstreamDefaults, parse_duration,
+    FIELDS, FieldDoc, FieldProblem, FillOnRange, HealthCheck, Provenance, Repository, RepositoryAdmin, RepositoryError,
+    RepositorySpec, RepositoryView, Route, RouteQuery, Source, Strategy, TagPattern, UpstreamDefaults, UpstreamSpec,
+    parse_duration,
 };
 pub use trace::TraceParent;

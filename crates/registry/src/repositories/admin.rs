@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use metadata::MetadataError;
 use oci::RepoKey;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::builtin;
 use super::document::{FieldProblem, Provenance};
 use super::repository::{Repository, Source};
 use super::spec::RepositorySpec;
+use super::view;
 use crate::core::Core;
 use crate::error::PullError;
 
@@ -204,25 +205,5 @@ fn checked(key: RepoKey, document: &Value) -> Result<RepositorySpec, RepositoryE
 }
 
 fn view(repo: &Repository) -> RepositoryView {
-    let spec = repo.spec();
-    let mut document = json!({
-        "key": spec.key,
-        "source": repo.source().as_str(),
-        "kind": "proxy",
-        "upstream": &**repo.upstream(),
-        "tag_ttl": humantime::format_duration(spec.tag_ttl).to_string(),
-        "stale_if_error": humantime::format_duration(spec.stale_if_error).to_string(),
-        "stale_if_denied": humantime::format_duration(spec.stale_if_denied).to_string(),
-        "internal": matches!(spec.reach, client::Reach::Internal),
-        "hosts": spec.hosts,
-        "listen": spec.listen.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        "immutable_tags": spec.document.get("immutable_tags").cloned().unwrap_or_else(|| json!([])),
-        "fill_on_range": spec.fill_on_range.to_string(),
-        "token_hosts": spec.token_hosts,
-        "library_prefix": spec.library_prefix,
-    });
-    if let Some(username) = spec.document.pointer("/auth/username") {
-        document["auth"] = json!({ "username": username, "has_password": true });
-    }
-    RepositoryView { key: spec.key.clone(), source: repo.source(), document }
+    RepositoryView { key: repo.spec().key.clone(), source: repo.source(), document: view::document(repo) }
 }

@@ -65,7 +65,7 @@ mod tests {
         for entry in BUILTIN {
             let (key, document) = document(entry);
             let spec = RepositorySpec::from_document(key, &document, Provenance::File).unwrap();
-            assert_eq!(spec.upstream.scheme(), "https");
+            assert_eq!(spec.upstream.url.scheme(), "https");
             assert!(seen.insert(entry.key), "{} twice", entry.key);
             for alias in entry.aliases {
                 assert!(seen.insert(alias), "{alias} twice");
@@ -78,7 +78,7 @@ mod tests {
         for entry in BUILTIN {
             let (key, document) = document(entry);
             let spec = RepositorySpec::from_document(key, &document, Provenance::File).unwrap();
-            assert_eq!(spec.library_prefix, entry.key == "dockerhub", "{}", entry.key);
+            assert_eq!(spec.upstream.library_prefix, entry.key == "dockerhub", "{}", entry.key);
         }
     }
 }

@@ -7,20 +7,18 @@
 mod auth;
 mod fields;
 mod reader;
-mod upstream;
+mod upstreams;
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use client::Reach;
 use oci::{RegistryHost, RepoKey};
 use serde_json::Value;
 
 pub use self::fields::{FIELDS, FieldDoc};
 use self::reader::Reader;
-use super::builtin;
 use super::pattern::TagPattern;
-use super::spec::{FillOnRange, RepositorySpec};
+use super::spec::{FillOnRange, HealthCheck, RepositorySpec, Strategy};
 
 /// One thing wrong with a document.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,10 +66,9 @@ impl RepositorySpec {
         let mut read = Reader::new(object, provenance);
         read.unknown_fields("");
         read.kind();
-        let reach = if read.flag("internal").unwrap_or(false) { Reach::Internal } else { Reach::PublicOnly };
-        let upstream = read.upstream(reach);
-        let credential = read.auth();
-        let hub = upstream.as_ref().is_some_and(builtin::is_docker_hub);
+        let mut upstreams = read.upstreams().into_iter();
+        let upstream = upstreams.next();
+        let mirrors: Vec<_> = upstreams.collect();
         // Read before anything is decided, so that a bad upstream does not hide what else is wrong.
         let tag_ttl = read.duration("tag_ttl", Duration::from_mins(5));
         let stale_if_error = read.duration("stale_if_error", Duration::from_hours(30 * 24));
@@ -80,24 +77,23 @@ impl RepositorySpec {
         let listen = read.list("listen", parse_listen);
         let immutable_tags = read.list("immutable_tags", TagPattern::parse);
         let fill_on_range = read.parsed("fill_on_range", FillOnRange::parse).unwrap_or_default();
-        let token_hosts = read.list("token_hosts", |t| t.parse::<RegistryHost>().map_err(|e| e.to_string()));
-        let library_prefix = read.flag("library_prefix").unwrap_or(hub);
+        let strategy = read.parsed("strategy", Strategy::parse).unwrap_or_default();
+        let health_check = read.parsed("health_check", HealthCheck::parse);
         let document = document.clone();
         match upstream {
             Some(upstream) if !read.has_problems() => Ok(Self {
                 key,
                 upstream,
-                credential,
+                health_check: health_check.unwrap_or_else(|| HealthCheck::for_mirrors(mirrors.len())),
+                mirrors,
+                strategy,
                 tag_ttl,
                 stale_if_error,
                 stale_if_denied,
-                reach,
                 hosts,
                 listen,
                 immutable_tags,
                 fill_on_range,
-                token_hosts,
-                library_prefix,
                 document,
             }),
             _ => Err(read.into_problems()),

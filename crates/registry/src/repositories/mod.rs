@@ -12,6 +12,7 @@ mod pattern;
 mod repository;
 pub(crate) use admin::builtin_specs;
 mod spec;
+mod view;
 
 pub use admin::{RepositoryAdmin, RepositoryError, RepositoryView};
 pub use document::{FIELDS, FieldDoc, FieldProblem, Provenance};
@@ -19,4 +20,4 @@ pub(crate) use map::RepositoryMap;
 pub use map::{Route, RouteQuery};
 pub use pattern::TagPattern;
 pub use repository::{Repository, Source, UpstreamDefaults};
-pub use spec::{FillOnRange, RepositorySpec, parse_duration};
+pub use spec::{FillOnRange, HealthCheck, RepositorySpec, Strategy, UpstreamSpec, parse_duration};

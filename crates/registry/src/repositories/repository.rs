@@ -1,16 +1,17 @@
-//! One live repository: its checked configuration and the client that talks to its upstream.
+//! One live repository: its checked configuration and the upstreams it pulls from.
 //!
 //! Must not know how requests reach it. Invariant: immutable once built; a change builds a new one, and requests
 //! under way keep the old.
 
 use std::sync::Arc;
 
-use client::{ClientError, ExchangeObserver, RegistryClient, Timeouts, UpstreamConfig};
+use client::{ClientError, ExchangeObserver, RegistryClient, Timeouts};
 use oci::RepositoryName;
 
 use super::builtin;
 use super::spec::RepositorySpec;
 use crate::error::{PullError, Subject, from_client};
+use crate::sources::{Sources, host_of};
 
 /// Where a repository's configuration stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,44 +49,26 @@ pub struct UpstreamDefaults {
 pub struct Repository {
     spec: RepositorySpec,
     source: Source,
-    client: RegistryClient,
+    sources: Sources,
     key: Arc<str>,
-    upstream: Arc<str>,
     hosts: Vec<String>,
 }
 
 impl Repository {
-    /// Builds the repository and its client. No network access.
+    /// Builds the repository and the clients of its upstreams. No network access.
     pub(crate) fn build(
         spec: RepositorySpec,
         source: Source,
         defaults: &UpstreamDefaults,
-        observer: Arc<dyn ExchangeObserver>,
+        observer: &Arc<dyn ExchangeObserver>,
     ) -> Result<Self, String> {
-        let config = UpstreamConfig {
-            credential: spec.credential.clone(),
-            token_hosts: spec.token_hosts.clone(),
-            reach: spec.reach,
-            timeouts: defaults.timeouts.clone(),
-            max_attempts: defaults.max_attempts,
-            ..UpstreamConfig::new(spec.upstream.clone())
-        };
-        let host = match (spec.upstream.host_str(), spec.upstream.port()) {
-            (Some(host), Some(port)) => format!("{host}:{port}"),
-            (host, _) => host.unwrap_or_default().to_owned(),
-        };
+        let host = host_of(&spec.upstream.url);
         let mut hosts: Vec<String> = builtin::aliases_of(&host).iter().map(|h| (*h).to_owned()).collect();
         if hosts.is_empty() {
             hosts.push(host);
         }
-        Ok(Self {
-            client: RegistryClient::new(config, observer).map_err(|e| e.to_string())?,
-            key: Arc::from(spec.key.as_ref()),
-            upstream: Arc::from(spec.upstream.as_str().trim_end_matches('/')),
-            hosts,
-            spec,
-            source,
-        })
+        let sources = Sources::build(&spec, defaults, observer)?;
+        Ok(Self { sources, key: Arc::from(spec.key.as_ref()), hosts, spec, source })
     }
 
     /// Its checked configuration.
@@ -103,29 +86,30 @@ impl Repository {
         &self.key
     }
 
-    /// Its upstream's address for logs and errors, without credentials.
+    /// Its named upstream's address for logs and errors, without credentials.
     pub fn upstream(&self) -> &Arc<str> {
-        &self.upstream
+        self.sources.named().address()
     }
 
-    /// The client of its upstream.
+    /// The client of its named upstream.
     pub(crate) fn client(&self) -> &RegistryClient {
-        &self.client
+        self.sources.named().client()
     }
 
-    /// Every host name of its upstream.
+    /// Every host name of its named upstream. Mirrors have no say in where requests go.
     pub(crate) fn upstream_hosts(&self) -> &[String] {
         &self.hosts
     }
 
-    /// Whether `host` names this repository's upstream.
+    /// Whether `host` names this repository's named upstream.
     pub(crate) fn is_upstream_host(&self, host: &str) -> bool {
         self.hosts.iter().any(|h| h == host)
     }
 
-    /// Whether both repositories pull from the same place with the same rights.
+    /// Whether both repositories have the same named upstream with the same rights. Mirrors may come and go: what they
+    /// brought was the named one's.
     pub(crate) fn same_content_as(&self, other: &RepositorySpec) -> bool {
-        self.spec.upstream == other.upstream && self.spec.document.get("auth") == other.document.get("auth")
+        self.spec.upstream.url == other.upstream.url && named_auth(&self.spec.document) == named_auth(&other.document)
     }
 
     /// Whether `tag` never moves here.
@@ -135,14 +119,19 @@ impl Repository {
 
     /// Puts Docker Hub's `library/` before a name of one segment, where that rule holds.
     pub(crate) fn canonical_name(&self, name: RepositoryName) -> RepositoryName {
-        if !self.spec.library_prefix || name.as_ref().contains('/') {
-            return name;
-        }
-        format!("library/{name}").parse().unwrap_or(name)
+        self.sources.named().canonical_name(name)
     }
 
     /// Turns a client error about `subject` into ours.
     pub(crate) fn error(&self, subject: &Subject, error: &ClientError) -> PullError {
-        from_client(&self.key, &self.upstream, subject, error)
+        from_client(&self.key, self.upstream(), subject, error)
     }
+}
+
+/// The named upstream's `auth` as written: beside `upstreams`, or in the first of them.
+fn named_auth(document: &serde_json::Value) -> Option<&serde_json::Value> {
+    document
+        .get("auth")
+        .or_else(|| document.pointer("/upstreams/0/auth"))
+        .or_else(|| document.pointer("/upstreams/auth"))
 }

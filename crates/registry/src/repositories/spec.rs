@@ -71,23 +71,113 @@ impl fmt::Display for FillOnRange {
     }
 }
 
+/// Which of several upstreams is asked for content with a known digest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Strategy {
+    /// In the order they are written.
+    #[default]
+    Ordered,
+    /// By measured latency and errors.
+    Fastest,
+}
+
+impl Strategy {
+    /// Reads `ordered` or `fastest`.
+    ///
+    /// # Errors
+    /// Says what is allowed.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "ordered" => Ok(Self::Ordered),
+            "fastest" => Ok(Self::Fastest),
+            other => Err(format!("'{other}' is not a strategy; write ordered or fastest")),
+        }
+    }
+
+    /// The word in documents.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ordered => "ordered",
+            Self::Fastest => "fastest",
+        }
+    }
+}
+
+/// How often the upstreams of a repository in use are asked whether they are there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HealthCheck {
+    /// Never.
+    Off,
+    /// With this pause between two.
+    Every(Duration),
+}
+
+impl HealthCheck {
+    const SHORTEST: Duration = Duration::from_secs(1);
+
+    /// Reads `off` or a duration.
+    ///
+    /// # Errors
+    /// Says what is allowed.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if text.trim() == "off" {
+            return Ok(Self::Off);
+        }
+        match parse_duration(text).map_err(|message| format!("{message}, or off"))? {
+            every if every < Self::SHORTEST => Err(format!("'{text}' is too often; write 1s or more, or off")),
+            every => Ok(Self::Every(every)),
+        }
+    }
+
+    /// The default: with nothing to choose from there is nothing to check.
+    pub(crate) const fn for_mirrors(mirrors: usize) -> Self {
+        if mirrors == 0 { Self::Off } else { Self::Every(Duration::from_secs(30)) }
+    }
+}
+
+impl fmt::Display for HealthCheck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Off => f.write_str("off"),
+            Self::Every(every) => humantime::format_duration(*every).fmt(f),
+        }
+    }
+}
+
+/// One upstream of a repository: the named one or a mirror.
+#[derive(Clone, Debug)]
+pub struct UpstreamSpec {
+    /// Scheme, host, port and optional path prefix.
+    pub url: Url,
+    /// What we authenticate with there; none means anonymous.
+    pub credential: Option<Credential>,
+    /// Further hosts that may mint tokens for this upstream.
+    pub token_hosts: Vec<RegistryHost>,
+    /// Whether private and loopback addresses may be reached.
+    pub reach: Reach,
+    /// Whether one-segment names get Docker Hub's `library/` in front.
+    pub library_prefix: bool,
+}
+
 /// One proxy repository, resolved and checked.
 #[derive(Clone)]
 pub struct RepositorySpec {
     /// Its key: the first path segment that addresses it.
     pub key: RepoKey,
-    /// Scheme, host, port and optional path prefix of the upstream.
-    pub upstream: Url,
-    /// What we authenticate with; none means anonymous.
-    pub credential: Option<Credential>,
+    /// The named upstream: tags, access and "not found" are its own.
+    pub upstream: UpstreamSpec,
+    /// Further upstreams that hold the same content, in the order they are written.
+    pub mirrors: Vec<UpstreamSpec>,
+    /// Which of the upstreams is asked for content with a known digest.
+    pub strategy: Strategy,
+    /// How often they are asked whether they are there.
+    pub health_check: HealthCheck,
     /// How long a tag is trusted without asking.
     pub tag_ttl: Duration,
     /// How long past its confirmation a tag is served while upstream fails.
     pub stale_if_error: Duration,
     /// The same while upstream refuses us (401, 403) on the content itself.
     pub stale_if_denied: Duration,
-    /// Whether private and loopback addresses may be reached.
-    pub reach: Reach,
     /// Host names that address this repository alone.
     pub hosts: Vec<RegistryHost>,
     /// Listeners that address this repository alone.
@@ -96,10 +186,6 @@ pub struct RepositorySpec {
     pub immutable_tags: Vec<TagPattern>,
     /// What a ranged request on a cold blob starts.
     pub fill_on_range: FillOnRange,
-    /// Further hosts that may mint tokens for this upstream.
-    pub token_hosts: Vec<RegistryHost>,
-    /// Whether one-segment names get Docker Hub's `library/` in front.
-    pub library_prefix: bool,
     /// The document as written, credentials included: what is stored.
     pub document: Value,
 }
@@ -109,9 +195,8 @@ impl fmt::Debug for RepositorySpec {
         // Without the document: it holds the password as written.
         f.debug_struct("RepositorySpec")
             .field("key", &self.key)
-            .field("upstream", &self.upstream.as_str())
-            .field("credential", &self.credential)
-            .field("reach", &self.reach)
+            .field("upstream", &self.upstream)
+            .field("mirrors", &self.mirrors)
             .finish_non_exhaustive()
     }
 }

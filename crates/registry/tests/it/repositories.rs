@@ -113,6 +113,27 @@ async fn bad_documents_are_refused_with_every_field_named() {
         (json!([]), &[""]),
         (json!({ "upstream": ok }), &["key"]),
         (json!({ "key": "Bad Key", "upstream": ok }), &["key"]),
+        (json!({ "key": "a", "upstream": ok, "upstreams": [ok] }), &["upstreams"]),
+        (json!({ "key": "a", "upstreams": [] }), &["upstreams"]),
+        (
+            json!({ "key": "a", "upstreams": 7, "strategy": "random", "health_check": "1ms" }),
+            &["health_check", "strategy", "upstreams"],
+        ),
+        (
+            json!({ "key": "a", "upstreams": [ok, ok, "http://127.0.0.1", 1, {"auth": {"username": "u"}, "typo": 1}] }),
+            &[
+                "upstreams[1]",
+                "upstreams[2]",
+                "upstreams[3]",
+                "upstreams[4].auth.password",
+                "upstreams[4].typo",
+                "upstreams[4].url",
+            ],
+        ),
+        (
+            json!({ "key": "a", "upstreams": [{"url": ok, "token_hosts": ["t.example"]}], "token_hosts": ["u.example"] }),
+            &["upstreams[0].token_hosts"],
+        ),
         (json!({ "key": "v2", "upstream": ok }), &["key"]),
         (json!({ "key": "ghcr.io", "upstream": ok }), &["key"]),
         (json!({ "key": 7, "upstream": ok }), &["key"]),
@@ -162,4 +183,16 @@ async fn passwords_are_never_shown() {
     let document = json!({ "key": "a", "upstream": "https://registry.example", "auth": auth });
     let shown = lab.registry.repositories().create(&document).await.unwrap();
     assert!(!format!("{shown:?} {:?} {}", lab.registry, shown.document).contains("canary-secret"));
+    let auth = json!({ "username": "mirror-reader", "password": "canary-secret" });
+    let mirror = json!({ "url": "https://mirror.example", "auth": auth, "internal": true });
+    let document = json!({ "key": "b", "auth": auth, "upstreams": ["https://registry.example", mirror] });
+    let shown = lab.registry.repositories().create(&document).await.unwrap();
+    assert!(!format!("{shown:?} {:?} {}", lab.registry, shown.document).contains("canary-secret"));
+    let login = json!({ "username": "mirror-reader", "has_password": true });
+    for upstream in [0, 1] {
+        assert_eq!(shown.document["upstreams"][upstream]["auth"], login, "each upstream shows who logs in");
+    }
+    assert_eq!(shown.document["upstreams"][1]["internal"], true);
+    assert_eq!(shown.document["upstreams"][0]["internal"], false, "what one upstream may, another may not");
+    assert_eq!(shown.document["health_check"], "30s");
 }

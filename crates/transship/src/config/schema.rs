@@ -46,7 +46,7 @@ fn repositories() -> Value {
     let file =
         json!({ "type": "string", "description": "A file that holds the password; read at start and on reload." });
     place(&mut repository, "auth.password_file", file);
-    repository["required"] = json!(["upstream"]);
+    repository["anyOf"] = json!([{ "required": ["upstream"] }, { "required": ["upstreams"] }]);
     json!({ "type": ["object", "null"], "additionalProperties": repository })
 }
 
@@ -54,12 +54,29 @@ fn repositories() -> Value {
 fn of_kind(kind: &str) -> Map<String, Value> {
     let value = match kind {
         "boolean" => json!({ "anyOf": [{ "type": "boolean" }, { "type": "string", "pattern": r"\$\{" }] }),
+        "list of upstreams" => {
+            let one = json!({ "anyOf": [{ "type": "string" }, upstream()] });
+            json!({ "anyOf": [one, { "type": "array", "items": one }] })
+        }
         list if list.starts_with("list") => {
             json!({ "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }] })
         }
         _ => json!({ "type": "string" }),
     };
     value.as_object().cloned().unwrap_or_default()
+}
+
+/// One entry of `upstreams`: the fields that belong to one upstream, with its `url`.
+fn upstream() -> Value {
+    let mut upstream = object("One upstream.");
+    let own = ["auth.", "token_hosts", "internal", "library_prefix"];
+    for field in registry::FIELDS.iter().filter(|field| own.iter().any(|name| field.path.starts_with(name))) {
+        place(&mut upstream, field.path, Value::Object(of_kind(field.kind)));
+    }
+    place(&mut upstream, "auth.password_file", json!({ "type": "string" }));
+    place(&mut upstream, "url", json!({ "type": "string" }));
+    upstream["required"] = json!(["url"]);
+    upstream
 }
 
 #[cfg(test)]

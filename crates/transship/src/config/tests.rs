@@ -196,7 +196,7 @@ fn variables_are_replaced_and_their_values_are_never_shown() {
         "upstream: { max_attempts: '${N}' }\nrepos:\n  corp:\n    upstream: https://${HOST:-r.example.com}\n    auth: { username: ci, password: \"${CORP_PASSWORD}\" }\n",
     );
     assert_eq!(config.upstream.max_attempts, 7);
-    assert_eq!(config.repositories[0].upstream.as_str(), "https://r.example.com/");
+    assert_eq!(config.repositories[0].upstream.url.as_str(), "https://r.example.com/");
     assert_eq!(config.repositories[0].document["auth"]["password"], "hunter2");
 
     let found = case.bad("cache: { max_size: '${SIZE}' }\nrepos:\n  a: { upstream: '${BAD_URL}' }\n  b: { upstream: 'https://${UNSET}' }\n");

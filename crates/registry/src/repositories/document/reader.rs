@@ -39,7 +39,7 @@ impl<'a> Reader<'a> {
         self.problems.push(FieldProblem { path: path.to_owned(), message: message.into() });
     }
 
-    pub(super) fn text(&mut self, path: &'static str) -> Option<String> {
+    pub(super) fn text(&mut self, path: &str) -> Option<String> {
         match self.object.get(path) {
             None | Some(Value::Null) => None,
             Some(Value::String(text)) => Some(text.clone()),
@@ -122,12 +122,37 @@ impl<'a> Reader<'a> {
         Some(value)
     }
 
+    /// Reads an object that is an item of the list at `path`, as in `upstreams[1]`; `known` are its fields.
+    pub(super) fn item<T>(
+        &mut self,
+        path: &str,
+        object: &'a Map<String, Value>,
+        known: &[&str],
+        read: impl FnOnce(&mut Reader<'a>) -> T,
+    ) -> T {
+        let mut inner = Reader::new(object, self.provenance);
+        inner.refuse_others(known);
+        let value = read(&mut inner);
+        let inner = inner.problems.into_iter();
+        self.problems.extend(inner.map(|p| FieldProblem { path: format!("{path}.{}", p.path), ..p }));
+        value
+    }
+
+    /// The value at `path` as written.
+    pub(super) fn value(&self, path: &str) -> &'a Value {
+        self.object.get(path).unwrap_or(&Value::Null)
+    }
+
     /// Reports the fields that the table does not have under `section`.
     pub(super) fn unknown_fields(&mut self, section: &str) {
         let mut known = names_in(section);
         if section.is_empty() {
             known.insert(0, "key");
         }
+        self.refuse_others(&known);
+    }
+
+    fn refuse_others(&mut self, known: &[&str]) {
         let strangers: Vec<String> =
             self.object.keys().filter(|name| !known.contains(&name.as_str())).cloned().collect();
         for name in strangers {

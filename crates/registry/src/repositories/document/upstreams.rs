@@ -1,0 +1,199 @@
+//! `upstream` and `upstreams`: where a repository pulls from.
+//!
+//! Must not know what is asked of whom. Invariants: there is exactly one named upstream, the first; a credential, its
+//! token hosts and its way there belong to one upstream and are never taken over by another.
+
+use std::net::IpAddr;
+
+use client::{Credential, Reach};
+use oci::RegistryHost;
+use serde_json::Value;
+use url::Url;
+
+use super::reader::Reader;
+use crate::repositories::builtin;
+use crate::repositories::spec::UpstreamSpec;
+
+/// Most upstreams of one repository: a client waits 20 s for an answer, and each needs its share of that.
+const MOST_UPSTREAMS: usize = 8;
+/// What an entry of `upstreams` may say for itself. Beside `upstreams`, the same fields are the named one's.
+const OWN_FIELDS: [&str; 5] = ["url", "auth", "token_hosts", "internal", "library_prefix"];
+
+/// What stands beside the URL of an upstream: in the document for the named one, in its own object for each other.
+struct Beside {
+    credential: Option<Credential>,
+    token_hosts: Vec<RegistryHost>,
+    library_prefix: Option<bool>,
+    reach: Reach,
+}
+
+impl Beside {
+    fn nothing(reach: Reach) -> Self {
+        Self { credential: None, token_hosts: Vec::new(), library_prefix: None, reach }
+    }
+
+    /// What is not said here is as in `other`.
+    fn or(self, other: Self) -> Self {
+        Self {
+            credential: self.credential.or(other.credential),
+            token_hosts: if self.token_hosts.is_empty() { other.token_hosts } else { self.token_hosts },
+            library_prefix: self.library_prefix.or(other.library_prefix),
+            reach: self.reach,
+        }
+    }
+
+    fn at(self, url: Url) -> UpstreamSpec {
+        UpstreamSpec {
+            library_prefix: self.library_prefix.unwrap_or_else(|| builtin::is_docker_hub(&url)),
+            url,
+            credential: self.credential,
+            token_hosts: self.token_hosts,
+            reach: self.reach,
+        }
+    }
+}
+
+impl<'a> Reader<'a> {
+    /// The named upstream and its mirrors; empty when there is a problem.
+    pub(super) fn upstreams(&mut self) -> Vec<UpstreamSpec> {
+        // Read before anything is decided, so that a bad upstream does not hide what else is wrong.
+        let beside = self.beside(Reach::PublicOnly);
+        match (self.is_absent("upstream"), self.value("upstreams")) {
+            (false, Value::Null) => {
+                self.upstream_url("upstream", beside.reach).map(|url| beside.at(url)).into_iter().collect()
+            }
+            (false, _) => {
+                self.problem(
+                    "upstreams",
+                    "give upstream or upstreams, not both; the first of upstreams is the named one",
+                );
+                Vec::new()
+            }
+            (true, Value::Array(items)) => self.several(items, beside),
+            (true, single @ (Value::String(_) | Value::Object(_))) => {
+                self.several(std::slice::from_ref(single), beside)
+            }
+            (true, Value::Null) => {
+                let message = "required: the URL of the registry to pull from, like https://registry-1.docker.io";
+                self.problem("upstream", message);
+                Vec::new()
+            }
+            (true, Value::Bool(_) | Value::Number(_)) => {
+                self.problem("upstreams", "must be a list of URLs, or of objects with url");
+                Vec::new()
+            }
+        }
+    }
+
+    fn beside(&mut self, outer: Reach) -> Beside {
+        let reach = match self.flag("internal") {
+            Some(true) => Reach::Internal,
+            Some(false) => Reach::PublicOnly,
+            None => outer,
+        };
+        Beside {
+            credential: self.auth(),
+            token_hosts: self.list("token_hosts", |t| t.parse::<RegistryHost>().map_err(|e| e.to_string())),
+            library_prefix: self.flag("library_prefix"),
+            reach,
+        }
+    }
+
+    fn several(&mut self, items: &'a [Value], beside: Beside) -> Vec<UpstreamSpec> {
+        if items.is_empty() || items.len() > MOST_UPSTREAMS {
+            let message = format!("has {} entries; 1 to {MOST_UPSTREAMS} can be asked in time", items.len());
+            self.problem("upstreams", message);
+        }
+        let reach = beside.reach;
+        let mut beside = Some(beside);
+        let mut found: Vec<UpstreamSpec> = Vec::with_capacity(items.len());
+        for (index, item) in items.iter().enumerate() {
+            let path = format!("upstreams[{index}]");
+            let upstream = match beside.take() {
+                Some(beside) => self.first(&path, item, beside),
+                None => self.entry(&path, item, Beside::nothing(reach)),
+            };
+            let Some(upstream) = upstream else { continue };
+            if found.iter().any(|other| other.url == upstream.url) {
+                self.problem(&path, format!("{} stands twice", upstream.url));
+            }
+            found.push(upstream);
+        }
+        found
+    }
+
+    /// The named upstream: what stands beside `upstreams` is its own too, but a thing is said in one place.
+    fn first(&mut self, path: &str, item: &'a Value, beside: Beside) -> Option<UpstreamSpec> {
+        for name in ["auth", "token_hosts", "library_prefix"] {
+            if !self.is_absent(name) && item.get(name).is_some_and(|value| !value.is_null()) {
+                let message = format!("given twice: `{name}` beside `upstreams` is the first upstream's too");
+                self.problem(&format!("{path}.{name}"), message);
+            }
+        }
+        self.entry(path, item, beside)
+    }
+
+    /// One entry of `upstreams`; what it does not say itself is as in `beside`.
+    fn entry(&mut self, path: &str, item: &'a Value, beside: Beside) -> Option<UpstreamSpec> {
+        match item {
+            Value::String(text) => {
+                let url = parse_upstream(text).map_err(|message| self.problem(path, message)).ok()?;
+                self.admitted(path, url, beside.reach).map(|url| beside.at(url))
+            }
+            Value::Object(object) => self.item(path, object, &OWN_FIELDS, |inner| {
+                let own = inner.beside(beside.reach).or(beside);
+                if inner.is_absent("url") {
+                    inner.problem("url", "required: the URL of the registry to pull from, like https://mirror.gcr.io");
+                }
+                inner.upstream_url("url", own.reach).map(|url| own.at(url))
+            }),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => {
+                self.problem(path, "must be a URL, or an object with url");
+                None
+            }
+        }
+    }
+
+    fn upstream_url(&mut self, path: &'static str, reach: Reach) -> Option<Url> {
+        let url = self.parsed(path, parse_upstream)?;
+        self.admitted(path, url, reach)
+    }
+
+    /// Refuses an upstream at a private address that nobody allowed.
+    fn admitted(&mut self, path: &str, url: Url, reach: Reach) -> Option<Url> {
+        if matches!(reach, Reach::PublicOnly) && is_private(&url) {
+            self.problem(path, "is a private or loopback address; say \"internal\": true if that is meant");
+            return None;
+        }
+        Some(url)
+    }
+}
+
+/// Reads an upstream's URL: http or https, a host, no credentials, query or fragment.
+fn parse_upstream(text: &str) -> Result<Url, String> {
+    let example = "write something like https://ghcr.io";
+    let url = Url::parse(text).map_err(|e| format!("'{text}' is not a URL ({e}); {example}"))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(format!("scheme '{}' is not supported; {example}", url.scheme()));
+    }
+    if url.host_str().is_none_or(str::is_empty) {
+        return Err(format!("has no host; {example}"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("must not hold credentials; put them into auth.username and auth.password".into());
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(format!("must not have a query or fragment; {example}"));
+    }
+    Ok(url)
+}
+
+/// Whether the URL names a private address outright. Names are checked again when they resolve.
+fn is_private(url: &Url) -> bool {
+    match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(url::Host::Ipv4(ip)) => client::is_private_address(IpAddr::V4(ip)),
+        Some(url::Host::Ipv6(ip)) => client::is_private_address(IpAddr::V6(ip)),
+        None => false,
+    }
+}

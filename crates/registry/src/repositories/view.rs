@@ -1,0 +1,72 @@
+//! A repository's document as an administrator sees it.
+//!
+//! Must not know HTTP. Invariant: nothing secret is shown; of a login, the user name and that there is a password.
+
+use client::Reach;
+use serde_json::{Map, Value, json};
+
+use super::repository::Repository;
+use super::spec::UpstreamSpec;
+
+/// The document, with `key` and `source` added.
+pub(super) fn document(repo: &Repository) -> Value {
+    let spec = repo.spec();
+    let duration = |d: std::time::Duration| humantime::format_duration(d).to_string();
+    let mut document = json!({
+        "key": spec.key,
+        "source": repo.source().as_str(),
+        "kind": "proxy",
+        "tag_ttl": duration(spec.tag_ttl),
+        "stale_if_error": duration(spec.stale_if_error),
+        "stale_if_denied": duration(spec.stale_if_denied),
+        "hosts": spec.hosts,
+        "listen": spec.listen.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "immutable_tags": spec.document.get("immutable_tags").cloned().unwrap_or_else(|| json!([])),
+        "fill_on_range": spec.fill_on_range.to_string(),
+        "strategy": spec.strategy.as_str(),
+        "health_check": spec.health_check.to_string(),
+    });
+    let fields = document.as_object_mut().expect("it was just made as an object");
+    if spec.document.get("upstreams").is_some_and(|several| !several.is_null()) {
+        let several = std::iter::once(&spec.upstream).chain(&spec.mirrors).enumerate();
+        let shown = several.map(|(index, upstream)| {
+            let mut entry = own(upstream, written_auth(&spec.document, index));
+            entry.insert("url".into(), shown_url(upstream));
+            Value::Object(entry)
+        });
+        fields.insert("upstreams".into(), shown.collect());
+    } else {
+        fields.insert("upstream".into(), shown_url(&spec.upstream));
+        fields.extend(own(&spec.upstream, spec.document.get("auth")));
+    }
+    document
+}
+
+fn shown_url(upstream: &UpstreamSpec) -> Value {
+    upstream.url.as_str().trim_end_matches('/').into()
+}
+
+/// What belongs to one upstream.
+fn own(upstream: &UpstreamSpec, auth: Option<&Value>) -> Map<String, Value> {
+    let mut fields = Map::new();
+    fields.insert("internal".into(), matches!(upstream.reach, Reach::Internal).into());
+    fields.insert("token_hosts".into(), json!(upstream.token_hosts));
+    fields.insert("library_prefix".into(), upstream.library_prefix.into());
+    if let Some(auth) = auth.and_then(redacted) {
+        fields.insert("auth".into(), auth);
+    }
+    fields
+}
+
+/// `auth` as written for the upstream at `index`: in its own object; for the first, also beside `upstreams`.
+fn written_auth(document: &Value, index: usize) -> Option<&Value> {
+    let several = document.get("upstreams")?;
+    let entry = several.get(index).or_else(|| (index == 0).then_some(several));
+    entry.and_then(|entry| entry.get("auth")).or_else(|| document.get("auth").filter(|_| index == 0))
+}
+
+/// What may be shown of `auth`.
+fn redacted(auth: &Value) -> Option<Value> {
+    let username = auth.get("username")?;
+    Some(json!({ "username": username, "has_password": true }))
+}
