@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, StatusCode};
+use url::Url;
 
 use crate::error::ClientError;
 use crate::exchange::ExchangeRecord;
@@ -20,12 +21,23 @@ pub(crate) enum AnsweredBy {
     Elsewhere,
 }
 
+/// A redirect that was followed.
+#[derive(Clone, Debug)]
+pub(crate) struct Passed {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    /// Where it led.
+    pub(crate) to: Url,
+}
+
 /// An answer whose body has not been read.
 pub(crate) struct Answer {
     pub(crate) upstream: Arc<str>,
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) by: AnsweredBy,
+    /// The redirects on the way, in their order.
+    pub(crate) passed: Vec<Passed>,
     /// The longest wait for a piece of the body.
     pub(crate) idle: Duration,
     pub(crate) response: reqwest::Response,

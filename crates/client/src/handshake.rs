@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use http::header::WWW_AUTHENTICATE;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
@@ -33,6 +34,7 @@ const MAX_REMEMBERED: usize = 4096;
 const MAX_SCOPES: usize = 8;
 
 /// One request to the registry.
+#[derive(Clone)]
 pub(crate) struct Call {
     pub(crate) method: Method,
     pub(crate) url: Url,
@@ -185,6 +187,33 @@ impl Handshake {
             Credential::Basic { username, password } => Some(basic_header(username, password)),
             Credential::Bearer(token) => bearer_header(token),
         }
+    }
+
+    /// Whether tokens would be asked for at this realm; the error says why not.
+    pub(crate) fn judge_realm(&self, realm: &str) -> Result<(), String> {
+        self.realms.admit(realm).map(|_| ())
+    }
+
+    /// How long the token is still good that a call like this one would be sent with.
+    pub(crate) fn token_lives(&self, call: &Call) -> Option<Duration> {
+        match self.recall(call)? {
+            Scheme::Bearer(source) => self.tokens.lives(&source.key),
+            Scheme::Configured => None,
+        }
+    }
+
+    /// What a call like this one would be sent with, going by what the last one needed.
+    pub(crate) async fn offer(
+        &self,
+        transport: &Transport,
+        call: &Call,
+        attempt: Attempt,
+    ) -> Result<Option<HeaderValue>, ClientError> {
+        let Some(scheme) = self.recall(call) else { return Ok(None) };
+        let offered = self.authorize(transport, &scheme, attempt).await?;
+        Ok(offered.map(|offered| match offered {
+            Authorization::Configured(header) | Authorization::Token { header, .. } => header,
+        }))
     }
 
     fn recall(&self, call: &Call) -> Option<Scheme> {

@@ -24,6 +24,7 @@ mod handshake;
 mod json_object;
 mod manifests;
 mod ping;
+pub mod probe;
 mod realm;
 mod redact;
 mod redirect;

@@ -20,7 +20,7 @@ use crate::registry_client::{RegistryClient, call, header_value, is_page};
 use crate::transport::Attempt;
 
 /// All types we know, the common ones first; anything else at last, so that unusual artifacts are not refused.
-const ACCEPTED: &str = "application/vnd.oci.image.index.v1+json, \
+pub(crate) const ACCEPTED: &str = "application/vnd.oci.image.index.v1+json, \
      application/vnd.docker.distribution.manifest.list.v2+json, \
      application/vnd.oci.image.manifest.v1+json, \
      application/vnd.docker.distribution.manifest.v2+json, \

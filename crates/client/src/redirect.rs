@@ -8,7 +8,7 @@ use http::header::LOCATION;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use url::Url;
 
-use crate::answer::{Answer, AnsweredBy};
+use crate::answer::{Answer, AnsweredBy, Passed};
 use crate::error::ClientError;
 use crate::exchange::ExchangeKind;
 use crate::redact;
@@ -44,6 +44,7 @@ pub(crate) async fn follow(
 ) -> Result<Answer, ClientError> {
     let mut url = journey.url.clone();
     let mut by = AnsweredBy::Asked;
+    let mut passed = Vec::new();
     for _ in 0..=MAX_HOPS {
         let home = by == AnsweredBy::Asked;
         let mut answer = transport
@@ -59,6 +60,7 @@ pub(crate) async fn follow(
             .await?;
         answer.by = by;
         if !is_redirect(answer.status) {
+            answer.passed = passed;
             return Ok(answer);
         }
         let location = match answer.single(&LOCATION) {
@@ -78,6 +80,7 @@ pub(crate) async fn follow(
             by = AnsweredBy::Elsewhere;
         }
         answer.record.complete();
+        passed.push(Passed { status: answer.status, headers: std::mem::take(&mut answer.headers), to: next.clone() });
         url = next;
     }
     Err(transport.refused(format!("more than {MAX_HOPS} redirects, the last to {}", redact::url(&url))))

@@ -31,6 +31,9 @@ struct Inner {
     transport: Transport,
     handshake: Handshake,
     retry: RetryRule,
+    /// What it was made from, for a probe that starts anew.
+    config: UpstreamConfig,
+    observer: Arc<dyn ExchangeObserver>,
 }
 
 impl std::fmt::Debug for RegistryClient {
@@ -44,13 +47,13 @@ impl RegistryClient {
     pub fn new(config: UpstreamConfig, observer: Arc<dyn ExchangeObserver>) -> Result<Self, ClientError> {
         let endpoint = Endpoint::new(&config.url)
             .map_err(|what| ClientError::Setup { upstream: authority(&config.url).unwrap_or_default().into(), what })?;
-        let transport = Transport::new(&config, endpoint.label(), observer)?;
+        let transport = Transport::new(&config, endpoint.label(), observer.clone())?;
         transport.admit(endpoint.url())?;
         let retry = RetryRule::new(&config);
         let holding = if config.credential.is_some() { Holding::Credential } else { Holding::Nothing };
-        let realms = RealmRule::new(config.url, config.token_hosts, config.reach, holding);
-        let handshake = Handshake::new(config.credential, realms);
-        Ok(Self { inner: Arc::new(Inner { endpoint, transport, handshake, retry }) })
+        let realms = RealmRule::new(config.url.clone(), config.token_hosts.clone(), config.reach, holding);
+        let handshake = Handshake::new(config.credential.clone(), realms);
+        Ok(Self { inner: Arc::new(Inner { endpoint, transport, handshake, retry, config, observer }) })
     }
 
     /// The upstream's `host[:port]`.
@@ -58,8 +61,20 @@ impl RegistryClient {
         self.inner.endpoint.label()
     }
 
+    pub(crate) fn config(&self) -> &UpstreamConfig {
+        &self.inner.config
+    }
+
+    pub(crate) fn observer(&self) -> &Arc<dyn ExchangeObserver> {
+        &self.inner.observer
+    }
+
     pub(crate) fn endpoint(&self) -> &Endpoint {
         &self.inner.endpoint
+    }
+
+    pub(crate) fn transport(&self) -> &Transport {
+        &self.inner.transport
     }
 
     pub(crate) fn handshake(&self) -> &Handshake {

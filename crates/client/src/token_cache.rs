@@ -94,6 +94,12 @@ impl TokenCache {
         slot.settle(fetch().await)
     }
 
+    /// How long the token for `key` is still good, when there is one.
+    pub(crate) fn lives(&self, key: &TokenKey) -> Option<Duration> {
+        let now = Instant::now();
+        self.slot(key).usable(now).map(|token| token.expires_at - now)
+    }
+
     /// Forgets a token that the upstream did not take. A newer one that has replaced it meanwhile stays.
     pub(crate) fn reject(&self, key: &TokenKey, rejected: &Secret) {
         let slot = self.slot(key);

@@ -111,6 +111,7 @@ impl Transport {
             status: response.status(),
             headers: response.headers().clone(),
             by: AnsweredBy::Asked,
+            passed: Vec::new(),
             idle: self.timeouts.idle,
             response,
             record,
@@ -160,7 +161,7 @@ fn request(outgoing: &Outgoing<'_>) -> reqwest::Request {
     let mut request = reqwest::Request::new(outgoing.method.clone(), outgoing.url.clone());
     let headers = request.headers_mut();
     headers.clone_from(outgoing.headers);
-    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    headers.entry(ACCEPT_ENCODING).or_insert(HeaderValue::from_static("identity"));
     if let Some(authorization) = outgoing.authorization {
         headers.insert(AUTHORIZATION, authorization.clone());
     }
