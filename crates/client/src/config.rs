@@ -8,14 +8,15 @@ use oci::RegistryHost;
 use url::Url;
 
 use crate::basic::Credential;
-use crate::egress::Reach;
+use crate::egress::{Network, Reach};
 
 /// Everything a client needs to know of its upstream.
 #[derive(Clone, Debug)]
 pub struct UpstreamConfig {
     /// Scheme, host, port and an optional path. The path is put before every repository name, as docker does with
     /// `host/docker-remote/<name>`. A path with a segment `v2` says itself where the API is:
-    /// `https://host/api/docker/docker-remote/v2`.
+    /// `https://host/api/docker/docker-remote/v2`. With `srv+` before the scheme the host is the name of a DNS service
+    /// (`srv+https://_registry._tcp.corp.example`), whose targets are the upstream's servers.
     pub url: Url,
     /// Sent to this upstream (same scheme, host and port) and to its token hosts, nowhere else.
     pub credential: Option<Credential>,
@@ -24,6 +25,8 @@ pub struct UpstreamConfig {
     pub token_hosts: Vec<RegistryHost>,
     /// Which addresses may be dialled.
     pub reach: Reach,
+    /// Proxies, certificates, local address and name server.
+    pub network: Network,
     /// How long to wait.
     pub timeouts: Timeouts,
     /// Attempts for one call, the first included; 0 is taken as 1.
@@ -63,6 +66,7 @@ impl UpstreamConfig {
             credential: None,
             token_hosts: Vec::new(),
             reach: Reach::PublicOnly,
+            network: Network::default(),
             timeouts: Timeouts::default(),
             max_attempts: 3,
             http: HttpVersion::Auto,

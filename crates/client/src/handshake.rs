@@ -100,7 +100,7 @@ impl Handshake {
             return Ok(first);
         }
         self.withdraw(call, offered.as_ref());
-        let scheme = match self.wanted(&first, call) {
+        let scheme = match self.wanted(transport, &first, call) {
             Ok(Some(scheme)) => scheme,
             Ok(None) => return Ok(first),
             Err(error) => return Err(first.reject(error)),
@@ -123,25 +123,31 @@ impl Handshake {
     }
 
     /// What the 401 asks for, if we can give it: Bearer before Basic. A realm we do not go to is an error.
-    fn wanted(&self, answer: &Answer, call: &Call) -> Result<Option<Scheme>, ClientError> {
+    fn wanted(&self, transport: &Transport, answer: &Answer, call: &Call) -> Result<Option<Scheme>, ClientError> {
         let challenges = challenges(answer)?;
         let with = |scheme: &str| challenges.iter().find(|challenge| challenge.scheme == scheme);
         if let Some(challenge) = with("bearer") {
             if matches!(self.credential, Some(Credential::Bearer(_))) {
                 return Ok(Some(Scheme::Configured));
             }
-            return self.bearer_scheme(answer, challenge, call).map(Some);
+            return self.bearer_scheme(transport, answer, challenge, call).map(Some);
         }
         Ok(with("basic")
             .filter(|_| matches!(self.credential, Some(Credential::Basic { .. })))
             .map(|_| Scheme::Configured))
     }
 
-    fn bearer_scheme(&self, answer: &Answer, challenge: &Challenge, call: &Call) -> Result<Scheme, ClientError> {
+    fn bearer_scheme(
+        &self,
+        transport: &Transport,
+        answer: &Answer,
+        challenge: &Challenge,
+        call: &Call,
+    ) -> Result<Scheme, ClientError> {
         let realm = challenge.param("realm").ok_or_else(|| answer.protocol("a Bearer challenge without a realm"))?;
         let realm = self
             .realms
-            .admit(realm)
+            .admit(&transport.canonical_text(realm))
             .map_err(|what| ClientError::Refused { upstream: answer.upstream.clone(), what })?;
         let asked = challenge.param("scope").filter(|scope| !scope.trim().is_empty());
         let mut scopes: Vec<String> = match asked {

@@ -41,7 +41,10 @@ pub use basic::Credential;
 pub use blobs::{BlobHead, BlobResponse};
 pub use body::BlobBody;
 pub use config::{HttpVersion, Timeouts, UpstreamConfig};
-pub use egress::{Reach, is_private_address};
+pub use egress::{
+    Authorities, ClientIdentity, IdentityProblem, Network, Proxies, ProxyServer, Reach, Verification,
+    is_private_address, plain_url,
+};
 pub use error::{ClientError, SharedError, TimeoutPhase, UpstreamAnswer};
 pub use exchange::{Exchange, ExchangeKind, ExchangeObserver, NoObserver};
 pub use manifests::{ManifestFetch, ManifestHead};

@@ -69,7 +69,7 @@ pub(crate) async fn follow(
             Err(error) => return Err(answer.reject(error)),
         };
         let next = match next_hop(&url, &location) {
-            Ok(next) => next,
+            Ok(next) => transport.canonical(next),
             Err(what) => return Err(refuse(transport, answer, what)),
         };
         if next.origin() != journey.url.origin() {

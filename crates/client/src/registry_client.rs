@@ -11,6 +11,7 @@ use url::Url;
 
 use crate::answer::Answer;
 use crate::config::UpstreamConfig;
+use crate::egress::{Egress, read_upstream_url};
 use crate::endpoint::{Endpoint, authority};
 use crate::error::ClientError;
 use crate::exchange::{ExchangeKind, ExchangeObserver};
@@ -45,13 +46,16 @@ impl std::fmt::Debug for RegistryClient {
 impl RegistryClient {
     /// Sets up the client. No network access.
     pub fn new(config: UpstreamConfig, observer: Arc<dyn ExchangeObserver>) -> Result<Self, ClientError> {
-        let endpoint = Endpoint::new(&config.url)
-            .map_err(|what| ClientError::Setup { upstream: authority(&config.url).unwrap_or_default().into(), what })?;
-        let transport = Transport::new(&config, endpoint.label(), observer.clone())?;
+        let upstream: Arc<str> = authority(&config.url).unwrap_or_default().into();
+        let setup = |what| ClientError::Setup { upstream: upstream.clone(), what };
+        let (url, discovery) = read_upstream_url(&config.url).map_err(setup)?;
+        let endpoint = Endpoint::new(&url).map_err(setup)?;
+        let egress = Egress::new(&config, &url, discovery).map_err(setup)?;
+        let transport = Transport::new(&config, egress, endpoint.label(), observer.clone());
         transport.admit(endpoint.url())?;
         let retry = RetryRule::new(&config);
         let holding = if config.credential.is_some() { Holding::Credential } else { Holding::Nothing };
-        let realms = RealmRule::new(config.url.clone(), config.token_hosts.clone(), config.reach, holding);
+        let realms = RealmRule::new(url, config.token_hosts.clone(), config.reach, holding);
         let handshake = Handshake::new(config.credential.clone(), realms);
         Ok(Self { inner: Arc::new(Inner { endpoint, transport, handshake, retry, config, observer }) })
     }

@@ -1,11 +1,9 @@
 //! Sends one request and brings back the head of its answer.
 //!
-//! Everything that reqwest would do by itself and we must not have is switched off here: redirects (ours check every
-//! hop), decompression (bytes are sacred), proxies from the environment, total time-outs. Must not know challenges,
-//! redirects or retries. Invariant: each request is reported to the observer exactly once.
+//! An upstream that is a service of several servers is asked at the next one when there is no connection to the first.
+//! Must not know challenges, redirects or retries. Invariant: each request is reported to the observer exactly once.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::header::{ACCEPT_ENCODING, AUTHORIZATION};
 use http::{HeaderMap, HeaderValue, Method};
@@ -13,22 +11,15 @@ use tokio::time::{Instant, timeout_at};
 use url::Url;
 
 use crate::answer::{Answer, AnsweredBy};
-use crate::config::{HttpVersion, Timeouts, UpstreamConfig};
-use crate::connect_time::{ConnectTimer, noting};
-use crate::egress::{EgressFilter, EgressRefused};
+use crate::config::{Timeouts, UpstreamConfig};
+use crate::connect_time::noting;
+use crate::egress::{Egress, EgressRefused};
 use crate::error::{ClientError, TimeoutPhase, chain};
 use crate::exchange::{ExchangeKind, ExchangeObserver, ExchangeRecord, ExchangeStart};
 
-/// Idle connections kept for each host.
-const POOLED_CONNECTIONS: usize = 16;
-
-/// How long an idle connection is kept; below the 60 s after which many servers close theirs.
-const POOLED_FOR: Duration = Duration::from_secs(55);
-
 /// The connections of one upstream.
 pub(crate) struct Transport {
-    http: reqwest::Client,
-    egress: EgressFilter,
+    egress: Egress,
     timeouts: Timeouts,
     upstream: Arc<str>,
     observer: Arc<dyn ExchangeObserver>,
@@ -57,14 +48,11 @@ pub(crate) struct Outgoing<'a> {
 impl Transport {
     pub(crate) fn new(
         config: &UpstreamConfig,
+        egress: Egress,
         upstream: &Arc<str>,
         observer: Arc<dyn ExchangeObserver>,
-    ) -> Result<Self, ClientError> {
-        let egress = EgressFilter::new(config.reach, &config.url);
-        let http = builder(config, egress.clone())
-            .build()
-            .map_err(|error| ClientError::Setup { upstream: upstream.clone(), what: chain(&error) })?;
-        Ok(Self { http, egress, timeouts: config.timeouts.clone(), upstream: upstream.clone(), observer })
+    ) -> Self {
+        Self { egress, timeouts: config.timeouts.clone(), upstream: upstream.clone(), observer }
     }
 
     pub(crate) fn upstream(&self) -> &Arc<str> {
@@ -77,24 +65,62 @@ impl Transport {
 
     /// Refuses a URL whose host is an address out of reach.
     pub(crate) fn admit(&self, url: &Url) -> Result<(), ClientError> {
-        self.egress.admit_url(url).map_err(|refused| self.refused(refused.to_string()))
+        self.egress.admit(url).map_err(|refused| self.refused(refused.to_string()))
+    }
+
+    /// The URL as one of the upstream, where it names one of the servers of the upstream's service.
+    pub(crate) fn canonical(&self, url: Url) -> Url {
+        self.egress.canonical(url)
+    }
+
+    /// The same for a URL as it stands in a challenge; what is no URL stays as it is.
+    pub(crate) fn canonical_text(&self, text: &str) -> String {
+        Url::parse(text).map_or_else(|_| text.to_owned(), |url| self.canonical(url).into())
     }
 
     /// Sends the request; the answer counts as given by who was asked.
     pub(crate) async fn send(&self, outgoing: &Outgoing<'_>) -> Result<Answer, ClientError> {
-        self.admit(outgoing.url)?;
+        let mut destinations = self.destinations(outgoing).await?.into_iter().peekable();
+        while let Some(url) = destinations.next() {
+            let outcome = self.send_to(&url, outgoing).await;
+            if matches!(&outcome, Err(error) if is_without_connection(error)) {
+                self.egress.unreachable(&url);
+                if destinations.peek().is_some() && Instant::now() < outgoing.attempt.deadline {
+                    continue;
+                }
+            }
+            return outcome;
+        }
+        Err(self.undiscovered("no server is known".to_owned()))
+    }
+
+    async fn destinations(&self, outgoing: &Outgoing<'_>) -> Result<Vec<Url>, ClientError> {
+        match timeout_at(outgoing.attempt.deadline, self.egress.destinations(outgoing.url)).await {
+            Ok(found) => found.map_err(|what| self.undiscovered(what)),
+            Err(_) => Err(ClientError::Timeout { upstream: self.upstream.clone(), phase: TimeoutPhase::Connect }),
+        }
+    }
+
+    fn undiscovered(&self, what: String) -> ClientError {
+        let source = Arc::new(std::io::Error::other(what.clone()));
+        ClientError::Unreachable { upstream: self.upstream.clone(), what, source }
+    }
+
+    async fn send_to(&self, url: &Url, outgoing: &Outgoing<'_>) -> Result<Answer, ClientError> {
+        self.admit(url)?;
         let start = ExchangeStart {
             upstream: &self.upstream,
             method: outgoing.method,
-            url: outgoing.url,
+            url,
             kind: outgoing.kind,
             attempt: outgoing.attempt.number,
         };
         let mut record = ExchangeRecord::begin(&self.observer, &start);
-        let head = noting(record.connect_slot(), self.http.execute(request(outgoing)));
+        let head = noting(record.connect_slot(), self.egress.client(url).execute(request(url, outgoing)));
         let give_up = outgoing.attempt.deadline.min(Instant::now() + self.timeouts.first_byte);
         let failure = match timeout_at(give_up, head).await {
             Ok(Ok(response)) => {
+                self.note_address(url, &response, &record);
                 record.head(response.status(), response.headers());
                 return Ok(self.answer(response, record));
             }
@@ -103,6 +129,15 @@ impl Transport {
         };
         record.fail(failure.to_string());
         Err(failure)
+    }
+
+    /// Which of several addresses answered is known of new connections only.
+    fn note_address(&self, url: &Url, response: &reqwest::Response, record: &ExchangeRecord) {
+        if record.connect_slot().get().is_some()
+            && let Some(address) = response.remote_addr()
+        {
+            self.egress.connected(url, address.ip());
+        }
     }
 
     fn answer(&self, response: reqwest::Response, record: ExchangeRecord) -> Answer {
@@ -133,32 +168,13 @@ impl Transport {
     }
 }
 
-fn builder(config: &UpstreamConfig, egress: EgressFilter) -> reqwest::ClientBuilder {
-    let builder = reqwest::Client::builder()
-        .redirect(reqwest::redirect::Policy::none())
-        .retry(reqwest::retry::never())
-        .referer(false)
-        .no_proxy()
-        .no_gzip()
-        .no_brotli()
-        .no_deflate()
-        .no_zstd()
-        .no_hickory_dns()
-        .dns_resolver(egress)
-        .connector_layer(ConnectTimer)
-        .connect_timeout(config.timeouts.connect)
-        .pool_max_idle_per_host(POOLED_CONNECTIONS)
-        .pool_idle_timeout(POOLED_FOR)
-        .http2_adaptive_window(true)
-        .user_agent(config.user_agent.as_str());
-    match config.http {
-        HttpVersion::Auto => builder,
-        HttpVersion::Http1Only => builder.http1_only(),
-    }
+/// Whether nothing was sent, because there was nobody to send it to.
+fn is_without_connection(error: &ClientError) -> bool {
+    matches!(error, ClientError::Unreachable { .. } | ClientError::Timeout { phase: TimeoutPhase::Connect, .. })
 }
 
-fn request(outgoing: &Outgoing<'_>) -> reqwest::Request {
-    let mut request = reqwest::Request::new(outgoing.method.clone(), outgoing.url.clone());
+fn request(url: &Url, outgoing: &Outgoing<'_>) -> reqwest::Request {
+    let mut request = reqwest::Request::new(outgoing.method.clone(), url.clone());
     let headers = request.headers_mut();
     headers.clone_from(outgoing.headers);
     headers.entry(ACCEPT_ENCODING).or_insert(HeaderValue::from_static("identity"));

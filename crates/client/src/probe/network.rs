@@ -12,7 +12,7 @@ use url::{Host, Url};
 use super::report::{Check, CheckId, Outcome};
 use super::tls_look;
 use crate::config::UpstreamConfig;
-use crate::egress::is_private_address;
+use crate::egress::{Network, is_private_address};
 use crate::transport::Transport;
 
 /// Most addresses shown.
@@ -20,6 +20,12 @@ const SHOWN_ADDRESSES: usize = 8;
 
 /// Checks the way. Without a connection the other checks make no sense: then the last one has failed.
 pub(super) async fn check(config: &UpstreamConfig, transport: &Transport) -> Vec<Check> {
+    // A look at the direct way would be a look at another way than the requests take.
+    if config.network != Network::default() || !matches!(config.url.scheme(), "http" | "https") {
+        let seen = "the upstream has a proxy, certificates, a name server or service records of its own";
+        let meaning = "the requests below go that way; a failure there says where it is";
+        return vec![Check::new(CheckId::Dns, Outcome::Skipped, seen, meaning)];
+    }
     let (dns, addresses) = addresses(&config.url, transport).await;
     let failed = dns.outcome == Outcome::Fail;
     let mut checks = vec![dns];
