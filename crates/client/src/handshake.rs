@@ -12,6 +12,7 @@ use std::time::Duration;
 use http::header::WWW_AUTHENTICATE;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use oci::Challenge;
+use tokio::time::Instant;
 use url::Url;
 
 use crate::answer::{Answer, AnsweredBy};
@@ -19,7 +20,7 @@ use crate::basic::{Credential, CredentialId, basic_header, bearer_header};
 use crate::bearer::{self, TokenRequest};
 use crate::error::ClientError;
 use crate::exchange::ExchangeKind;
-use crate::realm::{Realm, RealmRule};
+use crate::realm::{Holding, Realm, RealmRule};
 use crate::redirect::{Journey, MayLeave, follow};
 use crate::secret::Secret;
 use crate::token_cache::{TokenCache, TokenKey};
@@ -77,6 +78,20 @@ pub(crate) struct Handshake {
 impl Handshake {
     pub(crate) fn new(credential: Option<Credential>, realms: RealmRule) -> Self {
         Self { credential, realms, tokens: TokenCache::default(), remembered: Mutex::default() }
+    }
+
+    /// The handshake of somebody else with the same upstream: nothing learnt or got with one credential serves another.
+    pub(crate) fn with_credential(&self, credential: Option<Credential>) -> Self {
+        let holding = if credential.is_some() { Holding::Credential } else { Holding::Nothing };
+        Self::new(credential, self.realms.holding(holding))
+    }
+
+    /// When the token for `scope` ends, if it needs one and has one.
+    pub(crate) fn token_ends(&self, scope: &Option<String>) -> Option<Instant> {
+        match self.memory().get(scope)? {
+            Scheme::Bearer(source) => self.tokens.lives(&source.key).map(|lives| Instant::now() + lives),
+            Scheme::Configured => None,
+        }
     }
 
     pub(crate) fn credential(&self) -> Option<&Credential> {

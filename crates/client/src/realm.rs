@@ -60,6 +60,11 @@ impl RealmRule {
         Self { upstream, token_hosts, reach, holding }
     }
 
+    /// The same rule for a client that holds something else.
+    pub(crate) fn holding(&self, holding: Holding) -> Self {
+        Self { holding, ..self.clone() }
+    }
+
     /// Reads and judges the `realm` of a challenge. The error says what is refused and how to allow it.
     pub(crate) fn admit(&self, realm: &str) -> Result<Realm, String> {
         let mut realm = Url::parse(realm).map_err(|error| format!("the token realm is no URL: {error}"))?;

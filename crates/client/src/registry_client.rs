@@ -7,9 +7,11 @@ use std::sync::Arc;
 
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use oci::RepositoryName;
 use url::Url;
 
 use crate::answer::Answer;
+use crate::basic::Credential;
 use crate::config::UpstreamConfig;
 use crate::egress::{Egress, read_upstream_url};
 use crate::endpoint::{Endpoint, authority};
@@ -29,7 +31,7 @@ pub struct RegistryClient {
 
 struct Inner {
     endpoint: Endpoint,
-    transport: Transport,
+    transport: Arc<Transport>,
     handshake: Handshake,
     retry: RetryRule,
     /// What it was made from, for a probe that starts anew.
@@ -57,7 +59,30 @@ impl RegistryClient {
         let holding = if config.credential.is_some() { Holding::Credential } else { Holding::Nothing };
         let realms = RealmRule::new(url, config.token_hosts.clone(), config.reach, holding);
         let handshake = Handshake::new(config.credential.clone(), realms);
+        let transport = Arc::new(transport);
         Ok(Self { inner: Arc::new(Inner { endpoint, transport, handshake, retry, config, observer }) })
+    }
+
+    /// The same upstream for somebody else: over the same connections, with another credential (or none), and with
+    /// tokens and a memory of challenges of its own.
+    pub fn with_credential(&self, credential: Option<Credential>) -> Self {
+        let Inner { endpoint, transport, handshake, retry, config, observer } = &*self.inner;
+        let inner = Inner {
+            endpoint: endpoint.clone(),
+            transport: transport.clone(),
+            handshake: handshake.with_credential(credential.clone()),
+            retry: *retry,
+            config: UpstreamConfig { credential, ..config.clone() },
+            observer: observer.clone(),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// When the token ends that this upstream's content under `name` was last asked for with; `None` when none was
+    /// needed, or is known.
+    pub fn token_ends(&self, name: &RepositoryName) -> Option<std::time::Instant> {
+        let scope = Some(self.inner.endpoint.pull_scope(name));
+        self.inner.handshake.token_ends(&scope).map(tokio::time::Instant::into_std)
     }
 
     /// The upstream's `host[:port]`.

@@ -1,9 +1,10 @@
 //! What manifests say of their children.
 //!
-//! Must not know whether it is true. Invariant: a descriptor is a claim by whoever wrote the manifest; when two claims
-//! about one digest differ in size, there is no answer, so that one manifest cannot mislead readers of another.
+//! Must not know whether it is true. Invariants: a descriptor is a claim by whoever wrote the manifest; when two claims
+//! about one digest differ in size, there is no answer, so that one manifest cannot mislead readers of another; a name
+//! learns only what its own manifests say.
 
-use oci::{Descriptor, Digest, MediaType};
+use oci::{Descriptor, Digest, MediaType, RepoKey, RepositoryName};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Sqlite, Transaction};
 
@@ -23,9 +24,20 @@ pub struct DescriptorRow {
 }
 
 impl Metadata {
-    /// What stored manifests say of a digest; `None` when none mentions it, or when they disagree about its size.
-    pub async fn find_descriptor(&self, digest: &Digest) -> Result<Option<DescriptorRow>, MetadataError> {
-        let rows = sqlx::query(sql::FIND_DESCRIPTOR).bind(digest.to_string()).fetch_all(self.readers()).await?;
+    /// What the manifests linked to a name say of a digest; `None` when none mentions it, or when they disagree about its
+    /// size.
+    pub async fn find_listed(
+        &self,
+        repo: &RepoKey,
+        name: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Option<DescriptorRow>, MetadataError> {
+        let rows = sqlx::query(sql::FIND_LISTED)
+            .bind(digest.to_string())
+            .bind(repo.as_str())
+            .bind(name.as_str())
+            .fetch_all(self.readers())
+            .await?;
         let claims = rows.iter().map(descriptor_row).collect::<Result<Vec<_>, _>>()?;
         let agreed = claims.iter().all(|claim| claim.size == claims[0].size);
         let first = claims.into_iter().min_by(|one, other| one.media_type.as_str().cmp(other.media_type.as_str()));

@@ -1,7 +1,8 @@
 //! Which repository may serve which digest.
 //!
 //! Must not know whether the bytes are here. Invariant: a link is made only for what this repository's own upstream
-//! answered for, or names in a manifest; that a digest lies in the store gives nobody a link to it.
+//! answered for under this name. That a digest lies in the store gives nobody a link to it, and neither does a manifest
+//! that lists it.
 
 use oci::{Digest, RepoKey, RepositoryName};
 use sqlx::{Sqlite, SqliteExecutor, Transaction};

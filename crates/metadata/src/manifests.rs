@@ -1,7 +1,8 @@
 //! Facts of manifests whose bytes lie in the blob store.
 //!
-//! Must not know the bytes. Invariant: a manifest's row, what it says of its children, and the links to it and to them
-//! are there together or not at all.
+//! Must not know the bytes. Invariant: a manifest's row, what it says of its children, and the link to it are there
+//! together or not at all. Its children get no links: that a manifest lists a digest is its author's claim, and anybody
+//! can write a manifest.
 
 use oci::{Descriptor, Digest, ManifestFacts, MediaType, RepoKey, RepositoryName};
 use sqlx::sqlite::SqliteRow;
@@ -26,8 +27,8 @@ pub struct ManifestRow {
 }
 
 impl Metadata {
-    /// Stores the facts of a verified manifest, and links it and its children (configuration, layers, manifests; not its
-    /// subject, which it merely points to) to the name it was pulled under. Idempotent.
+    /// Stores the facts of a verified manifest and what it says of its children (configuration, layers, manifests; not
+    /// its subject, which it merely points to), and links it to the name it was pulled under. Idempotent.
     pub async fn put_manifest(
         &self,
         repo: &RepoKey,
@@ -46,7 +47,6 @@ impl Metadata {
         link_in(&mut transaction, repo, name, &manifest.digest).await?;
         for child in children(facts) {
             descriptors::put(&mut transaction, &manifest.digest, child).await?;
-            link_in(&mut transaction, repo, name, &child.digest).await?;
         }
         Ok(transaction.commit().await?)
     }

@@ -9,7 +9,7 @@
 //!      ┊ repo (no foreign key: built-in repositories have no row)
 //!      ├┈ tags         repo, name, tag ──▶ digest, media_type    what upstream said last, and when
 //!      ├┈ tag_events   repo, name, tag ──▶ digest, upstream      every change, oldest first
-//!      └┈ links        repo, name, digest                        this repository may serve this digest
+//!      └┈ links        repo, name, digest                        upstream answered for this digest under this name
 //!
 //!  manifests           digest ──▶ media_type, size               facts of bytes that lie in the blob store
 //!  └─ descriptors      manifest, digest ──▶ media_type, size     what it says of each of its children
@@ -19,7 +19,10 @@
 use sqlx::SqlSafeStr as _;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 
-const SQLITE: [(i64, &str, &str); 1] = [(1, "initial", include_str!("../migrations/sqlite/0001_initial.sql"))];
+const SQLITE: [(i64, &str, &str); 2] = [
+    (1, "initial", include_str!("../migrations/sqlite/0001_initial.sql")),
+    (2, "links are confirmed", include_str!("../migrations/sqlite/0002_links_are_confirmed.sql")),
+];
 
 /// The newest schema this build knows.
 pub(crate) const SUPPORTED: i64 = SQLITE[SQLITE.len() - 1].0;

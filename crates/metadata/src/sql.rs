@@ -74,7 +74,8 @@ statements! {
     DELETE_MANIFEST = "DELETE FROM manifests WHERE digest = $1";
     PUT_DESCRIPTOR = "INSERT INTO descriptors (manifest, digest, media_type, size) VALUES ($1, $2, $3, $4) \
         ON CONFLICT (manifest, digest) DO NOTHING";
-    FIND_DESCRIPTOR = "SELECT media_type, size FROM descriptors WHERE digest = $1";
+    FIND_LISTED = "SELECT d.media_type, d.size FROM descriptors d \
+        JOIN links l ON l.repo = $2 AND l.name = $3 AND l.digest = d.manifest WHERE d.digest = $1";
 
     // --- blobs
     PUT_BLOB = "INSERT INTO blobs (digest, size_bytes, last_used) VALUES ($1, $2, $3) \
@@ -91,7 +92,7 @@ mod tests {
     use sqlx::{AssertSqlSafe, Executor as _, Row as _, SqlSafeStr as _};
 
     use super::{
-        ALL, FIND_BLOB, FIND_DESCRIPTOR, FIND_MANIFEST, FIND_TAG, IS_LINKED, LIST_BLOBS, OLDEST_BLOBS, TAG_HISTORY,
+        ALL, FIND_BLOB, FIND_LISTED, FIND_MANIFEST, FIND_TAG, IS_LINKED, LIST_BLOBS, OLDEST_BLOBS, TAG_HISTORY,
     };
     use crate::metadata::Metadata;
 
@@ -114,8 +115,7 @@ mod tests {
     #[tokio::test]
     async fn what_a_pull_asks_is_found_by_index() {
         let (_directory, metadata) = opened().await;
-        for text in
-            [FIND_TAG, IS_LINKED, FIND_MANIFEST, FIND_DESCRIPTOR, FIND_BLOB, LIST_BLOBS, OLDEST_BLOBS, TAG_HISTORY]
+        for text in [FIND_TAG, IS_LINKED, FIND_MANIFEST, FIND_LISTED, FIND_BLOB, LIST_BLOBS, OLDEST_BLOBS, TAG_HISTORY]
         {
             let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {text}"));
             let plan = sqlx::query(explain).fetch_all(metadata.readers()).await.unwrap();

@@ -67,6 +67,21 @@ pub enum PullError {
         /// What upstream answered.
         said: UpstreamSaid,
     },
+    /// The caller's own account at upstream, or having none, is not enough; or there is no such thing. Upstream's answers
+    /// are not told apart, because that would tell which names exist.
+    #[error("not found at upstream {upstream}, or not for you; log in with your own account of {upstream}")]
+    Unauthorized {
+        /// The key of the repository that was asked.
+        repo_key: Arc<str>,
+        /// The upstream's address.
+        upstream: Arc<str>,
+    },
+    /// Upstream cannot be asked whether the caller may pull, and no earlier answer stands.
+    #[error("upstream {} cannot be asked for your rights ({}); try again later", said.upstream, said.message)]
+    AccessUndecided {
+        /// What happened.
+        said: UpstreamSaid,
+    },
     /// Upstream limits our request rate.
     #[error("upstream {} limits requests (429); nothing cached can stand in", said.upstream)]
     RateLimited {
@@ -139,12 +154,18 @@ impl PullError {
         Self::Storage(text.into())
     }
 
+    /// The one answer to whoever may not pull.
+    pub(crate) fn unauthorized(repo_key: &Arc<str>, upstream: &Arc<str>) -> Self {
+        Self::Unauthorized { repo_key: repo_key.clone(), upstream: upstream.clone() }
+    }
+
     /// What upstream said, where an upstream was asked.
     pub fn said(&self) -> Option<&UpstreamSaid> {
         match self {
             Self::ManifestUnknown { said, .. }
             | Self::BlobUnknown { said, .. }
             | Self::Denied { said }
+            | Self::AccessUndecided { said }
             | Self::RateLimited { said, .. }
             | Self::UpstreamFailed { said }
             | Self::UpstreamUnreachable { said }
@@ -154,6 +175,7 @@ impl PullError {
             | Self::ManifestInvalid { said } => Some(said),
             Self::NameInvalid(_)
             | Self::NameUnknown(_)
+            | Self::Unauthorized { .. }
             | Self::Unsupported(_)
             | Self::Storage(_)
             | Self::ShuttingDown => None,

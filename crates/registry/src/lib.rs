@@ -8,6 +8,7 @@
 //! * A digest, and a tag inside its time to live, is answered without SQL and without upstream.
 //! * The cache answers when upstream cannot; starting needs no network.
 
+mod access;
 mod cache;
 mod core;
 mod error;
@@ -22,6 +23,7 @@ mod sources;
 mod trace;
 
 pub use crate::core::Builtins;
+pub use access::{Action, CallerCredential, PassthroughRules, Principal};
 pub use blob_store::FilePiece;
 pub use client::{Credential, Reach, Timeouts};
 pub use error::{PullError, UpstreamSaid};

@@ -55,6 +55,13 @@ pub(crate) struct PullLabels {
     outcome: &'static str,
 }
 
+/// Labels of decisions about callers.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct DecisionLabels {
+    repo_key: KeyLabel,
+    decision: &'static str,
+}
+
 /// Labels with the repository only.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct RepoLabels {
@@ -81,6 +88,7 @@ pub(crate) struct UpstreamLabels {
 pub struct Metrics {
     pulls: Family<PullLabels, Counter>,
     served_bytes: Family<ServedLabels, Counter>,
+    decisions: Family<DecisionLabels, Counter>,
     upstream_exchanges: Family<UpstreamLabels, Counter>,
     upstream_bytes: Family<RepoLabels, Counter>,
     upstream_first_byte: Family<RepoLabels, Histogram>,
@@ -121,6 +129,7 @@ impl Metrics {
         let metrics = Self {
             pulls: Family::default(),
             served_bytes: Family::default(),
+            decisions: Family::default(),
             upstream_exchanges: Family::default(),
             upstream_bytes: Family::default(),
             upstream_first_byte: Family::new_with_constructor(seconds),
@@ -155,6 +164,11 @@ impl Metrics {
             "Bytes of content sent to clients by repository and outcome",
             Unit::Bytes,
             self.served_bytes.clone(),
+        );
+        registry.register(
+            "transship_access_decisions",
+            "Decisions about callers of repositories with auth: passthrough (standing, public, granted, refused, grace, undecided)",
+            self.decisions.clone(),
         );
         registry.register(
             "transship_upstream_exchanges",
@@ -240,6 +254,7 @@ impl Metrics {
         let key: Arc<str> = Arc::from("key");
         self.pulled(&key, PullKind::Blob, PullOutcome::Hit);
         self.served(&key, PullOutcome::Hit, 0);
+        self.decided(&key, "granted");
         let labels = UpstreamLabels { repo_key: KeyLabel(key.clone()), kind: "blob", status: "2xx" };
         drop(self.upstream_exchanges.get_or_create(&labels));
         let labels = RepoLabels { repo_key: KeyLabel(key) };
@@ -253,6 +268,11 @@ impl Metrics {
         let labels =
             PullLabels { repo_key: KeyLabel(repo_key.clone()), kind: kind.as_str(), outcome: outcome.as_str() };
         self.pulls.get_or_create(&labels).inc();
+    }
+
+    /// Counts one decision about a caller.
+    pub(crate) fn decided(&self, repo_key: &Arc<str>, decision: &'static str) {
+        self.decisions.get_or_create(&DecisionLabels { repo_key: KeyLabel(repo_key.clone()), decision }).inc();
     }
 
     /// Counts bytes that went to a client.

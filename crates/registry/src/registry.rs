@@ -12,6 +12,7 @@ use metadata::Metadata;
 use oci::{Digest, RangeHeader, Reference, RepositoryName};
 use tokio::sync::watch;
 
+use crate::access::{Action, Admission, CallerCredential, Principal};
 use crate::cache::Cache;
 use crate::core::{Builtins, Core, FileRepositories};
 use crate::error::PullError;
@@ -88,6 +89,47 @@ impl Registry {
     /// Finds the repository that answers a request.
     pub fn route(&self, query: &RouteQuery<'_>) -> Result<Route, PullError> {
         self.core.map().route(query)
+    }
+
+    /// Decides whether `caller` may do `action` on `route`, and as whom, before anything is looked up. Where callers pull
+    /// with their own accounts (`auth: passthrough`), the verbs refuse a route that has not been here.
+    ///
+    /// # Errors
+    /// `Unauthorized` for whoever may not, or not yet; `AccessUndecided` while upstream cannot be asked.
+    pub async fn authorize(
+        &self,
+        mut route: Route,
+        caller: Option<&CallerCredential>,
+        action: &Action,
+    ) -> Result<Route, PullError> {
+        if !route.repo.is_passthrough() {
+            return Ok(route);
+        }
+        let (decision, admission) = Box::pin(crate::access::authorize(&route, caller, action)).await;
+        self.core.metrics.decided(route.repo.key(), decision.as_str());
+        route.admission = admission?;
+        Ok(route)
+    }
+
+    /// Whose rights `caller` would use on `route`, for logs.
+    pub fn principal(&self, route: &Route, caller: Option<&CallerCredential>) -> Principal {
+        route.repo.access().map_or(Principal::Repository, |access| access.principal(caller))
+    }
+
+    /// The upstream whose accounts `GET /v2/` wants to see, on a host or listener that one repository has for itself.
+    pub fn wants_login(&self, query: &RouteQuery<'_>) -> Option<Arc<str>> {
+        let repo = self.core.map().dedicated(query).cloned()?;
+        repo.is_passthrough().then(|| repo.upstream().clone())
+    }
+
+    /// Checks a login for `GET /v2/`: on the host or listener of a repository with `auth: passthrough` upstream must take
+    /// it; everywhere else nobody needs one.
+    ///
+    /// # Errors
+    /// As for [`Registry::authorize`].
+    pub async fn log_in(&self, query: &RouteQuery<'_>, caller: Option<&CallerCredential>) -> Result<(), PullError> {
+        let Some(repo) = self.core.map().dedicated(query).cloned() else { return Ok(()) };
+        Box::pin(crate::access::log_in(&repo, caller)).await
     }
 
     /// Pulls a manifest by tag or digest.
@@ -196,9 +238,10 @@ impl Registry {
         };
         let map = self.core.map().clone();
         let origins = staged.into_iter().filter(|s| s.note.whole).filter_map(|staged| {
-            let repo = map.get(&staged.note.repo_key)?.clone();
+            // Where callers pull with their own accounts, there is nobody to fetch for: it waits for the next pull.
+            let repo = map.get(&staged.note.repo_key).filter(|repo| !repo.is_passthrough())?.clone();
             let name: RepositoryName = staged.note.name.parse().ok()?;
-            Some(Origin { repo, name, digest: staged.digest, trace: None })
+            Some(Origin { repo, name, digest: staged.digest, trace: None, admission: Admission::Open })
         });
         self.core.fills.resume(origins.collect()).await;
     }

@@ -41,6 +41,7 @@ impl RequestLine {
             request_id: RequestId::of(headers),
             trace: TraceContext::of(headers),
             subject: None,
+            principal: None,
             outcome: None,
             error: None,
             status: 0,

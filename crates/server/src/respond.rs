@@ -115,6 +115,9 @@ fn status_of(error: &PullError) -> (StatusCode, ErrorCode) {
         // Not 401: the client would log in to us again and again, and it is we who were refused, or our own rules that
         // refuse.
         PullError::Denied { .. } | PullError::EgressRefused { .. } => (StatusCode::FORBIDDEN, ErrorCode::Denied),
+        // The client can do something about it: show its own account.
+        PullError::Unauthorized { .. } => (StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized),
+        PullError::AccessUndecided { .. } => (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unknown),
         PullError::RateLimited { .. } => (StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooManyRequests),
         PullError::UpstreamFailed { .. } | PullError::UpstreamUnreachable { .. } | PullError::Corrupt { .. } => {
             (StatusCode::BAD_GATEWAY, ErrorCode::Unknown)
@@ -127,17 +130,27 @@ fn status_of(error: &PullError) -> (StatusCode, ErrorCode) {
     }
 }
 
+/// What a caller without a usable account is asked for: its own, as Basic (RFC 7617), because the tokens it could get
+/// from us would have to be minted elsewhere.
+pub(crate) fn challenge(upstream: &str) -> HeaderValue {
+    // An upstream's address is a URL without quotes.
+    let value = HeaderValue::try_from(format!("Basic realm=\"{upstream}\""));
+    value.unwrap_or(HeaderValue::from_static("Basic realm=\"upstream\""))
+}
+
 fn retry_after(error: &PullError) -> Option<Duration> {
     match error {
         PullError::RateLimited { retry_after, .. } => {
             Some(retry_after.unwrap_or(RETRY_AFTER_DEFAULT).min(RETRY_AFTER_MOST))
         }
         PullError::ShuttingDown => Some(Duration::from_secs(1)),
+        PullError::AccessUndecided { .. } => Some(RETRY_AFTER_DEFAULT),
         PullError::NameInvalid(_)
         | PullError::NameUnknown(_)
         | PullError::ManifestUnknown { .. }
         | PullError::BlobUnknown { .. }
         | PullError::Denied { .. }
+        | PullError::Unauthorized { .. }
         | PullError::UpstreamFailed { .. }
         | PullError::UpstreamUnreachable { .. }
         | PullError::UpstreamTimeout { .. }
@@ -153,7 +166,10 @@ impl From<PullError> for Failure {
     fn from(error: PullError) -> Self {
         let (status, code) = status_of(&error);
         let entry = ErrorEntry { code, message: error.to_string(), detail: error.detail() };
-        let failure = Self::with_entries(status, vec![entry]);
+        let mut failure = Self::with_entries(status, vec![entry]);
+        if let PullError::Unauthorized { upstream, .. } = &error {
+            failure = failure.with_header(header::WWW_AUTHENTICATE, challenge(upstream));
+        }
         match retry_after(&error) {
             // Rounded up: 0 would mean at once.
             Some(wait) => {
@@ -221,6 +237,8 @@ mod tests {
             (PullError::ManifestUnknown { what: "x".into(), said: said() }, 404, "MANIFEST_UNKNOWN"),
             (PullError::BlobUnknown { digest: Box::new(digest), said: said() }, 404, "BLOB_UNKNOWN"),
             (PullError::Denied { said: said() }, 403, "DENIED"),
+            (PullError::Unauthorized { repo_key: "x".into(), upstream: "https://a".into() }, 401, "UNAUTHORIZED"),
+            (PullError::AccessUndecided { said: said() }, 503, "UNKNOWN"),
             (PullError::RateLimited { retry_after: None, said: said() }, 429, "TOOMANYREQUESTS"),
             (PullError::UpstreamFailed { said: said() }, 502, "UNKNOWN"),
             (PullError::UpstreamUnreachable { said: said() }, 502, "UNKNOWN"),

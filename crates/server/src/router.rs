@@ -24,6 +24,7 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, Request, Response, StatusCode, Uri, Version, header};
 use oci::ErrorCode;
+use registry::Action;
 use tower::Service;
 
 use crate::body::{Content, ReplyBody};
@@ -93,6 +94,7 @@ impl Router {
         let path = path::parse(raw)?;
         let request = V2Request {
             registry: &self.app.registry,
+            admin_token: &self.app.admin_token,
             verb: Verb::of(&head.method).ok_or_else(v2::unsupported::push)?,
             raw_path: head.uri.path(),
             query: query::parse(head.uri.query())?,
@@ -103,14 +105,11 @@ impl Router {
             files: connection.files.filter(|_| matches!(head.version, Version::HTTP_10 | Version::HTTP_11)),
             trace: record.trace.parent(),
         };
-        match path {
-            V2Path::Base => Ok(v2::base::answer(request.verb)),
-            V2Path::Manifest { name, reference } => v2::manifests::answer(&request, &name, reference, record).await,
-            V2Path::Blob { name, digest } => v2::blobs::answer(&request, &name, digest, record).await,
-            V2Path::Tags { name } => v2::tags::answer(&request, &name, record).await,
-            V2Path::Catalog => Err(v2::unsupported::catalog()),
-            V2Path::Referrers { .. } => Err(v2::unsupported::referrers()),
-            V2Path::Uploads { .. } | V2Path::Upload { .. } => Err(v2::unsupported::uploads()),
+        let answer = answer_v2(&request, path, record).await;
+        match record.principal {
+            // One caller's answer, whichever it is, is nobody else's.
+            Some(_) => v2::headers::for_one_caller(answer),
+            None => answer,
         }
     }
 
@@ -125,6 +124,38 @@ impl Router {
             return Err(allow.into_iter().fold(failure, |failure, allow| failure.with_header(header::ALLOW, allow)));
         }
         Ok(response.map(|body| ReplyBody::new(Content::Routed(body))))
+    }
+}
+
+/// Answers what a path asks for. Content is served from a route only, and the gate is the only place that makes one.
+async fn answer_v2(
+    request: &V2Request<'_>,
+    path: V2Path<'_>,
+    record: &mut RequestRecord,
+) -> Result<Response<ReplyBody>, Failure> {
+    match path {
+        V2Path::Base => match request.wants_login() {
+            Some(upstream) => {
+                v2::headers::for_one_caller(request.log_in(&upstream).await.map(|()| v2::base::answer(request.verb)))
+            }
+            None => Ok(v2::base::answer(request.verb)),
+        },
+        V2Path::Manifest { name, reference } => {
+            let action = Action::Manifest(reference.clone());
+            let route = request.admit(&name, &action, record).await?;
+            v2::manifests::answer(request, &route, &reference, record).await
+        }
+        V2Path::Blob { name, digest } => {
+            let route = request.admit(&name, &Action::Blob(digest), record).await?;
+            v2::blobs::answer(request, &route, &digest, record).await
+        }
+        V2Path::Tags { name } => {
+            let route = request.admit(&name, &Action::Tags, record).await?;
+            v2::tags::answer(request, &route, &name, record).await
+        }
+        V2Path::Catalog => Err(v2::unsupported::catalog()),
+        V2Path::Referrers { .. } => Err(v2::unsupported::referrers()),
+        V2Path::Uploads { .. } | V2Path::Upload { .. } => Err(v2::unsupported::uploads()),
     }
 }
 

@@ -38,12 +38,16 @@ async fn put(metadata: &Metadata, repo: &str, (row, facts): &(ManifestRow, Manif
     metadata.put_manifest(&parse(repo), &parse("app"), row, facts).await.unwrap();
 }
 
+async fn listed(metadata: &Metadata, repo: &str, name: &str, of: &str) -> Option<DescriptorRow> {
+    metadata.find_listed(&parse(repo), &parse(name), &digest(of)).await.unwrap()
+}
+
 async fn linked(metadata: &Metadata, repo: &str, name: &str, digest: &Digest) -> bool {
     metadata.is_linked(&parse(repo), &parse(name), digest).await.unwrap()
 }
 
 #[tokio::test]
-async fn a_manifest_brings_its_facts_and_links_of_what_it_consists_of() {
+async fn a_manifest_brings_its_facts_and_a_link_to_itself_only() {
     let fixture = Fixture::new();
     let metadata = fixture.open().await;
     let image = manifest(&[("one", 1), ("two", 2), ("one", 1)]);
@@ -52,29 +56,29 @@ async fn a_manifest_brings_its_facts_and_links_of_what_it_consists_of() {
 
     assert_eq!(metadata.find_manifest(&image.0.digest).await.unwrap().as_ref(), Some(&image.0));
     for of in ["config", "one", "two"] {
-        assert!(linked(&metadata, "hub", "app", &digest(of)).await, "{of}");
-        assert!(!linked(&metadata, "hub", "other", &digest(of)).await, "{of}");
-        assert!(!linked(&metadata, "ghcr", "app", &digest(of)).await, "{of}");
+        assert!(!linked(&metadata, "hub", "app", &digest(of)).await, "{of}: a claim is no link");
+        assert!(listed(&metadata, "hub", "app", of).await.is_some(), "{of}");
+        assert!(listed(&metadata, "hub", "other", of).await.is_none(), "{of}");
+        assert!(listed(&metadata, "ghcr", "app", of).await.is_none(), "{of}");
     }
     assert!(linked(&metadata, "hub", "app", &image.0.digest).await);
-    assert!(!linked(&metadata, "hub", "app", &digest("subject")).await, "a subject is pointed to, not contained");
-    let two = metadata.find_descriptor(&digest("two")).await.unwrap().unwrap();
+    let two = listed(&metadata, "hub", "app", "two").await.unwrap();
     assert_eq!(two, DescriptorRow { media_type: parse("application/vnd.oci.image.layer.v1.tar"), size: 2 });
-    assert_eq!(metadata.find_descriptor(&digest("subject")).await.unwrap(), None);
+    assert_eq!(listed(&metadata, "hub", "app", "subject").await, None);
     assert_eq!(metadata.find_manifest(&digest("two")).await.unwrap(), None);
 }
 
 #[tokio::test]
-async fn an_index_links_its_children() {
+async fn an_index_lists_its_children() {
     let fixture = Fixture::new();
     let metadata = fixture.open().await;
     let children: Vec<String> = (0..1000).map(|n| descriptor("manifest.v1+json", &format!("child {n}"), n)).collect();
     let text = format!(r#"{{"schemaVersion":2,"manifests":[{}]}}"#, children.join(","));
     let index = parsed(&text);
     put(&metadata, "hub", &index).await;
-    assert!(linked(&metadata, "hub", "app", &digest("child 0")).await);
-    assert!(linked(&metadata, "hub", "app", &digest("child 999")).await);
-    assert_eq!(metadata.find_descriptor(&digest("child 999")).await.unwrap().unwrap().size, 999);
+    assert!(!linked(&metadata, "hub", "app", &digest("child 0")).await);
+    assert_eq!(listed(&metadata, "hub", "app", "child 0").await.unwrap().size, 0);
+    assert_eq!(listed(&metadata, "hub", "app", "child 999").await.unwrap().size, 999);
 }
 
 #[tokio::test]
@@ -87,7 +91,7 @@ async fn a_manifest_that_cannot_be_stored_whole_leaves_nothing() {
     metadata.put_manifest(&parse("hub"), &parse("app"), &row, &facts).await.unwrap_err();
     assert_eq!(metadata.find_manifest(&row.digest).await.unwrap(), None);
     assert!(!linked(&metadata, "hub", "app", &digest("one")).await);
-    assert_eq!(metadata.find_descriptor(&digest("one")).await.unwrap(), None);
+    assert_eq!(listed(&metadata, "hub", "app", "one").await, None);
 }
 
 #[tokio::test]
@@ -97,10 +101,10 @@ async fn manifests_that_disagree_about_a_size_answer_nothing() {
     let liar = manifest(&[("shared", 5)]);
     put(&metadata, "hub", &manifest(&[("shared", 100)])).await;
     put(&metadata, "hub", &liar).await;
-    assert_eq!(metadata.find_descriptor(&digest("shared")).await.unwrap(), None);
-    assert_eq!(metadata.find_descriptor(&digest("config")).await.unwrap().unwrap().size, 7, "they agree on this one");
+    assert_eq!(listed(&metadata, "hub", "app", "shared").await, None);
+    assert_eq!(listed(&metadata, "hub", "app", "config").await.unwrap().size, 7, "they agree on this one");
     metadata.delete_blob(&liar.0.digest).await.unwrap();
-    assert_eq!(metadata.find_descriptor(&digest("shared")).await.unwrap().unwrap().size, 100);
+    assert_eq!(listed(&metadata, "hub", "app", "shared").await.unwrap().size, 100);
 }
 
 #[tokio::test]
@@ -163,9 +167,8 @@ async fn a_deleted_blob_takes_its_facts_along_but_not_its_links() {
     assert!(metadata.delete_blob(&gone.0.digest).await.unwrap());
     assert!(!metadata.delete_blob(&gone.0.digest).await.unwrap());
     assert_eq!(metadata.find_manifest(&gone.0.digest).await.unwrap(), None);
-    assert_eq!(metadata.find_descriptor(&digest("one")).await.unwrap(), None);
+    assert_eq!(listed(&metadata, "hub", "app", "one").await, None);
     assert!(linked(&metadata, "hub", "app", &gone.0.digest).await);
-    assert!(linked(&metadata, "hub", "app", &digest("one")).await);
     assert_eq!(metadata.find_manifest(&kept.0.digest).await.unwrap().as_ref(), Some(&kept.0));
-    assert_eq!(metadata.find_descriptor(&digest("two")).await.unwrap().unwrap().size, 2);
+    assert_eq!(listed(&metadata, "hub", "app", "two").await.unwrap().size, 2);
 }

@@ -86,7 +86,10 @@ async fn a_missing_table_is_an_error_and_not_an_empty_answer() {
     let fixture = Fixture::new();
     let metadata = fixture.open().await;
     fixture.tamper("DROP TABLE descriptors; DROP TABLE links").await;
-    assert!(matches!(metadata.find_descriptor(&digest("one")).await, Err(MetadataError::Database { .. })));
+    assert!(matches!(
+        metadata.find_listed(&parse("hub"), &parse("app"), &digest("one")).await,
+        Err(MetadataError::Database { .. })
+    ));
     let facts = ManifestFacts {
         media_type: MediaType::OCI_IMAGE_INDEX,
         config: None,

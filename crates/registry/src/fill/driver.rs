@@ -98,13 +98,15 @@ pub(super) async fn drive(shared: Arc<Shared>, growing: Arc<Growing>) {
 async fn open(shared: &Arc<Shared>, growing: &Arc<Growing>) -> Result<FlowContext, StoreError> {
     let origin = &growing.origin;
     let room = shared.cache.take_over(origin.digest);
-    let (staging, digest, repo_key) = (shared.cache.staging().clone(), origin.digest, origin.repo.key().to_string());
+    let (staging, digest) = (shared.cache.staging().clone(), origin.digest);
+    let (repo_key, name) = (origin.repo.key().to_string(), origin.name.to_string());
     let opened = tokio::task::spawn_blocking(move || {
         let staged = staging.open_blob(&digest)?;
-        if staged.present().is_empty() || staged.note().repo_key == repo_key {
+        let note = staged.note();
+        if staged.present().is_empty() || (note.repo_key == repo_key && note.name == name) {
             return Ok(staged);
         }
-        // Another repository's unverified bytes: not to be shown to this one's readers.
+        // Unverified bytes that came under another name: not to be shown to readers of this one.
         drop(staged);
         staging.remove(&digest)?;
         staging.open_blob(&digest)

@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 
 use super::recent::Recent;
 use super::{Demand, Origin};
+use crate::access::Principal;
 use crate::cache::Lease;
 use crate::error::PullError;
 use crate::metrics::Metrics;
@@ -41,6 +42,8 @@ pub(super) enum Phase {
 pub(crate) enum NotGrowing {
     /// It broke off.
     Failed(PullError),
+    /// Upstream refused the account it was fetched with, which is another caller's.
+    OfAnother(PullError),
     /// The blob is in the store by now.
     Stored,
     /// There is no room, and not even its size is known.
@@ -267,6 +270,19 @@ impl Attached {
     /// Waits until the fill is over.
     pub(crate) async fn ended(&self) -> Result<(), NotGrowing> {
         self.growing.wait_for(|state| state.phase.ended()).await
+    }
+
+    /// Says of a failure whether it was `caller` whom upstream refused, or the caller who had begun the fill.
+    pub(crate) fn blame(&self, caller: Principal, failure: NotGrowing) -> NotGrowing {
+        let of_another = self.growing.origin.admission.principal() != caller;
+        match failure {
+            NotGrowing::Failed(error @ (PullError::Unauthorized { .. } | PullError::BlobUnknown { .. }))
+                if of_another && self.growing.origin.admission.is_per_caller() =>
+            {
+                NotGrowing::OfAnother(error)
+            }
+            other => other,
+        }
     }
 
     /// Whether every byte of `ranges` is here already.

@@ -25,11 +25,13 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use client::RegistryClient;
 use metadata::Metadata;
 use oci::{ByteRange, Digest, RepositoryName};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::access::Admission;
 use crate::cache::Cache;
 use crate::error::{PullError, Subject, UpstreamSaid};
 use crate::metrics::Metrics;
@@ -51,12 +53,24 @@ pub(crate) struct Origin {
     pub(crate) digest: Digest,
     /// The trace of the request that asked first.
     pub(crate) trace: Option<TraceParent>,
+    /// Whose rights are used. A caller's credential lives here, in memory, as long as the fill.
+    pub(crate) admission: Admission,
 }
 
 impl Origin {
-    /// Turns a client's error into ours.
+    /// The client that fetches: the repository's own, or that of the caller who asked first.
+    fn client(&self) -> &RegistryClient {
+        self.admission.client(self.repo.client())
+    }
+
+    /// Turns a client's error into ours. A refusal ends the caller's grant.
     fn error(&self, error: &client::ClientError) -> PullError {
-        self.repo.error(&Subject::Blob(self.digest), error)
+        self.admission.judge(&self.name, self.repo.error(&Subject::Blob(self.digest), error))
+    }
+
+    /// Whether both ask the same upstream under the same name: an answer to one is an answer to the other.
+    fn is_same_place(&self, other: &Self) -> bool {
+        self.repo.key() == other.repo.key() && self.name == other.name
     }
 
     /// An upstream that broke the protocol in a way the client library cannot see.
@@ -88,10 +102,21 @@ pub(crate) enum Demand<'a> {
     },
 }
 
+/// Whether the caller's upstream is known to have the blob under the caller's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Edge {
+    /// It has answered for it.
+    Confirmed,
+    /// At most a manifest says so, and anybody can write one.
+    Unconfirmed,
+}
+
 /// The result of joining.
 pub(crate) enum Joined {
     /// A reader of the growing object.
     Attached(Attached),
+    /// It is filled from elsewhere: the caller's own upstream must have answered for it first.
+    MustConfirm,
     /// Another upstream fills this digest; its unverified ranges are not for this caller.
     Foreign,
 }
@@ -132,9 +157,12 @@ impl Fills {
     }
 
     /// Joins the fill of `origin`'s blob, starting it when there is none.
-    pub(crate) fn join(&self, origin: &Origin, demand: Demand<'_>) -> Joined {
+    pub(crate) fn join(&self, origin: &Origin, demand: Demand<'_>, edge: Edge) -> Joined {
         let mut active = self.shared.active();
         if let Some(growing) = active.get(&origin.digest) {
+            if edge == Edge::Unconfirmed && !growing.origin.is_same_place(origin) {
+                return Joined::MustConfirm;
+            }
             return match demand {
                 Demand::Ranges { .. } if !growing.may_share_ranges(origin) => Joined::Foreign,
                 Demand::Whole | Demand::Ranges { .. } => Joined::Attached(Growing::attach(growing, demand)),
@@ -147,11 +175,6 @@ impl Fills {
         let fill = driver::drive(self.shared.clone(), growing);
         self.shared.tasks.spawn(upstream_fetch(origin.trace, origin.repo.key(), "blob", fill));
         Joined::Attached(attached)
-    }
-
-    /// Whether a fill of `digest` is under way.
-    pub(crate) fn is_filling(&self, digest: &Digest) -> bool {
-        self.shared.active().contains_key(digest)
     }
 
     /// Stops all fills, leaving each resumable, and waits for them until `deadline` has passed.

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::{Demand, Fills, Joined, NotGrowing, Origin};
+use super::{Demand, Edge, Fills, Joined, NotGrowing, Origin};
 
 /// Rounds over what failed, with growing pauses between them.
 const ROUNDS: u32 = 8;
@@ -40,10 +40,11 @@ impl Fills {
     }
 
     async fn resume_one(&self, origin: &Origin) -> bool {
-        let Joined::Attached(attached) = self.join(origin, Demand::Whole) else { return true };
+        let joined = self.join(origin, Demand::Whole, Edge::Unconfirmed);
+        let Joined::Attached(attached) = joined else { return true };
         match attached.ended().await {
             Ok(()) | Err(NotGrowing::Stored | NotGrowing::NoRoom) => true,
-            Err(NotGrowing::Failed(error)) => {
+            Err(NotGrowing::Failed(error) | NotGrowing::OfAnother(error)) => {
                 tracing::info!(digest = %origin.digest, repo_key = %origin.repo.key(), %error, "cannot finish a fill of a former run yet");
                 false
             }

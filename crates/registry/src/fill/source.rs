@@ -54,7 +54,7 @@ impl Source {
             Some(end) if self.at > 0 || whole != Some(end) => Some(ByteRange { start: self.at, end }),
             _ => None,
         };
-        let asked = self.origin.repo.client().get_blob(&self.origin.name, &self.origin.digest, range);
+        let asked = self.origin.client().get_blob(&self.origin.name, &self.origin.digest, range);
         let response = upstream_fetch(self.origin.trace, self.origin.repo.key(), "blob range", asked).await;
         let response = response.map_err(|e| self.origin.error(&e))?;
         if response.offset > self.at {
@@ -176,6 +176,8 @@ fn is_worth_retrying(error: &PullError) -> bool {
         | PullError::ManifestUnknown { .. }
         | PullError::BlobUnknown { .. }
         | PullError::Denied { .. }
+        | PullError::Unauthorized { .. }
+        | PullError::AccessUndecided { .. }
         | PullError::EgressRefused { .. }
         | PullError::Corrupt { .. }
         | PullError::ManifestInvalid { .. }

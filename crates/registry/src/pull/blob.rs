@@ -10,9 +10,10 @@ use std::time::Duration;
 use oci::{ByteRange, Digest, RangeHeader, Reference, ResolvedRange};
 
 use super::manifest::{is_linked, link, within_first_header};
+use crate::access::Right;
 use crate::core::{Core, FIRST_HEADER};
 use crate::error::{PullError, Subject};
-use crate::fill::{Account, BlobSource, BlobStream, Demand, Joined, NotGrowing, Origin};
+use crate::fill::{Account, Attached, BlobSource, BlobStream, Demand, Edge, Joined, NotGrowing, Origin};
 use crate::metrics::PullKind;
 use crate::outcome::PullOutcome;
 use crate::repositories::Route;
@@ -22,6 +23,9 @@ use crate::trace::{cache_lookup, upstream_fetch};
 const AWAITED_BYTES: u64 = 256 << 10;
 /// How long such a small blob is awaited.
 const AWAITED_FOR: Duration = Duration::from_secs(10);
+
+/// Refused fills of other callers that one pull sits through before it gives up.
+const MAX_STRANGERS: u32 = 3;
 
 /// Facts of a blob, without its bytes.
 #[derive(Clone, Copy, Debug)]
@@ -68,6 +72,7 @@ pub(crate) async fn open(
     digest: &Digest,
     ranges: Option<&RangeHeader>,
 ) -> Result<OpenBlob, PullError> {
+    route.admitted(Right::Pull)?;
     let (size, outcome, source) =
         within_first_header(route, cache_lookup(route.repo.key(), "blob", find(core, route, digest, ranges))).await??;
     core.metrics.pulled(route.repo.key(), PullKind::Blob, outcome);
@@ -82,6 +87,7 @@ async fn find(
     digest: &Digest,
     ranges: Option<&RangeHeader>,
 ) -> Result<Opened, PullError> {
+    let mut strangers = 0;
     loop {
         if let Some((lease, outcome)) = stored(core, route, digest).await? {
             return Ok((lease.handle().size(), outcome, BlobSource::Stored(Arc::new(lease))));
@@ -90,13 +96,21 @@ async fn find(
             Ok(opened) => return Ok(opened),
             Err(NotGrowing::Stored) => {}
             Err(NotGrowing::NoRoom) => return past_the_cache(core, route, digest).await,
-            Err(NotGrowing::Failed(error)) => return Err(note_absent(core, route, digest, error)),
+            // The fill was another caller's, with another account; ours may do better.
+            Err(NotGrowing::OfAnother(error)) if strangers < MAX_STRANGERS => {
+                strangers += 1;
+                tracing::debug!(%digest, %error, "another caller's fill was refused; asking for this one");
+            }
+            Err(NotGrowing::Failed(error) | NotGrowing::OfAnother(error)) => {
+                return Err(note_absent(core, route, digest, error));
+            }
         }
     }
 }
 
 /// Tells a blob's size without fetching it.
 pub(crate) async fn stat(core: &Arc<Core>, route: &Route, digest: &Digest) -> Result<BlobFacts, PullError> {
+    route.admitted(Right::Pull)?;
     let facts = if let Some((lease, outcome)) = stored(core, route, digest).await? {
         BlobFacts { size: lease.handle().size(), outcome }
     } else {
@@ -126,16 +140,16 @@ async fn stored(
 /// Asks upstream for the size; an authoritative 404 is remembered.
 async fn size_upstream(core: &Core, route: &Route, digest: &Digest) -> Result<u64, PullError> {
     known_absent(core, route, digest)?;
-    let asked = route.repo.client().head_blob(&route.name, digest);
+    let asked = route.client().head_blob(&route.name, digest);
     let head = upstream_fetch(route.trace, route.repo.key(), "blob head", asked).await;
-    let head = head.map_err(|e| note_absent(core, route, digest, route.repo.error(&Subject::Blob(*digest), &e)))?;
+    let head = head.map_err(|e| note_absent(core, route, digest, route.error(&Subject::Blob(*digest), &e)))?;
     head.size.ok_or_else(|| PullError::UpstreamFailed {
         said: super::manifest::said(route, "does not tell the size of a blob"),
     })
 }
 
 fn known_absent(core: &Core, route: &Route, digest: &Digest) -> Result<(), PullError> {
-    let absent = core.memory.absent(route.repo.key(), &route.name, &Reference::Digest(*digest));
+    let absent = core.memory.absent(route, &Reference::Digest(*digest));
     match absent {
         Some(error @ PullError::BlobUnknown { .. }) => Err(error),
         _ => Ok(()),
@@ -144,7 +158,7 @@ fn known_absent(core: &Core, route: &Route, digest: &Digest) -> Result<(), PullE
 
 fn note_absent(core: &Core, route: &Route, digest: &Digest, error: PullError) -> PullError {
     if matches!(error, PullError::BlobUnknown { .. }) {
-        core.memory.keep_absent(route.repo.key(), &route.name, &Reference::Digest(*digest), &error);
+        core.memory.keep_absent(route, &Reference::Digest(*digest), &error);
     }
     error
 }
@@ -158,13 +172,8 @@ async fn not_stored(
     digest: &Digest,
     ranges: Option<&RangeHeader>,
 ) -> Result<Opened, NotGrowing> {
-    let origin = Origin { repo: route.repo.clone(), name: route.name.clone(), digest: *digest, trace: route.trace };
+    let origin = origin(route, digest);
     known_absent(core, route, digest)?;
-    if core.fills.is_filling(digest) && !is_linked(core, route, digest).await? {
-        // Somebody fills it, maybe for another repository: this one's upstream must have it too.
-        size_upstream(core, route, digest).await?;
-        link(core, route, digest).await;
-    }
     let Some(header) = ranges else { return whole(core, route, &origin).await };
     let size = match known_size(core, route, digest).await? {
         Some(size) => size,
@@ -174,38 +183,65 @@ async fn not_stored(
         ResolvedRange::Full => whole(core, route, &origin).await,
         ResolvedRange::Unsatisfiable => Ok((size, PullOutcome::Miss, BlobSource::Bypass(origin))),
         ResolvedRange::Single(range) if range.start == 0 && range.end == size => whole(core, route, &origin).await,
-        ResolvedRange::Single(range) => parts(core, &origin, size, &[range]).await,
-        ResolvedRange::Multiple(ranges) => parts(core, &origin, size, &ranges).await,
+        ResolvedRange::Single(range) => parts(core, route, &origin, size, &[range]).await,
+        ResolvedRange::Multiple(ranges) => parts(core, route, &origin, size, &ranges).await,
     }
 }
 
-/// The size that a manifest of this repository told.
+/// The size that a manifest pulled under this name told.
 async fn known_size(core: &Core, route: &Route, digest: &Digest) -> Result<Option<u64>, PullError> {
-    if !is_linked(core, route, digest).await? {
-        return Ok(None);
+    let listed = core.metadata.find_listed(&route.repo.spec().key, &route.name, digest).await;
+    Ok(listed.map_err(|e| PullError::storage(&e))?.map(|row| row.size))
+}
+
+fn origin(route: &Route, digest: &Digest) -> Origin {
+    Origin {
+        repo: route.repo.clone(),
+        name: route.name.clone(),
+        digest: *digest,
+        trace: route.trace,
+        admission: route.admission.clone(),
     }
-    let row = core.metadata.find_descriptor(digest).await.map_err(|e| PullError::storage(&e))?;
-    Ok(row.map(|row| row.size))
+}
+
+/// Joins or starts the fill; `None` when its bytes are not for this caller. A fill from elsewhere is joined only once
+/// this name's own upstream has answered for the blob: that a manifest lists a digest gives nobody a right to it.
+async fn join(core: &Core, route: &Route, origin: &Origin, demand: Demand<'_>) -> Result<Option<Attached>, NotGrowing> {
+    let mut edge = match is_linked(core, route, &origin.digest).await? {
+        true => Edge::Confirmed,
+        false => Edge::Unconfirmed,
+    };
+    loop {
+        match core.fills.join(origin, demand, edge) {
+            Joined::Attached(attached) => return Ok(Some(attached)),
+            Joined::Foreign => return Ok(None),
+            Joined::MustConfirm => {
+                size_upstream(core, route, &origin.digest).await?;
+                link(core, route, &origin.digest).await;
+                edge = Edge::Confirmed;
+            }
+        }
+    }
 }
 
 /// Straight from upstream, for this caller alone.
 async fn past_the_cache(core: &Core, route: &Route, digest: &Digest) -> Result<Opened, PullError> {
     let size = size_upstream(core, route, digest).await?;
-    let origin = Origin { repo: route.repo.clone(), name: route.name.clone(), digest: *digest, trace: route.trace };
-    Ok((size, PullOutcome::Bypassed, BlobSource::Bypass(origin)))
+    Ok((size, PullOutcome::Bypassed, BlobSource::Bypass(origin(route, digest))))
 }
 
 async fn whole(core: &Core, route: &Route, origin: &Origin) -> Result<Opened, NotGrowing> {
     if known_size(core, route, &origin.digest).await?.is_some_and(|size| core.cache.is_too_large(size)) {
         return Ok(past_the_cache(core, route, &origin.digest).await?);
     }
-    let Joined::Attached(attached) = core.fills.join(origin, Demand::Whole) else {
+    let Some(attached) = join(core, route, origin, Demand::Whole).await? else {
         return Ok(past_the_cache(core, route, &origin.digest).await?);
     };
     let here_before = attached.is_verified();
-    let size = attached.size(FIRST_HEADER).await?;
+    let blame = |failure| attached.blame(route.principal(), failure);
+    let size = attached.size(FIRST_HEADER).await.map_err(blame)?;
     if size <= AWAITED_BYTES {
-        attached.settled(AWAITED_FOR).await?;
+        attached.settled(AWAITED_FOR).await.map_err(blame)?;
     }
     let outcome = match attached.is_without_room() {
         true => PullOutcome::Bypassed,
@@ -215,15 +251,22 @@ async fn whole(core: &Core, route: &Route, origin: &Origin) -> Result<Opened, No
     Ok((size, outcome, BlobSource::Growing(attached)))
 }
 
-async fn parts(core: &Core, origin: &Origin, size: u64, ranges: &[ByteRange]) -> Result<Opened, NotGrowing> {
-    let Joined::Attached(attached) = core.fills.join(origin, Demand::Ranges { size, ranges }) else {
+async fn parts(
+    core: &Core,
+    route: &Route,
+    origin: &Origin,
+    size: u64,
+    ranges: &[ByteRange],
+) -> Result<Opened, NotGrowing> {
+    let Some(attached) = join(core, route, origin, Demand::Ranges { size, ranges }).await? else {
         return Ok((size, PullOutcome::Bypassed, BlobSource::Bypass(origin.clone())));
     };
     let outcome = if attached.holds(ranges) { PullOutcome::Hit } else { PullOutcome::Miss };
+    let blame = |failure| attached.blame(route.principal(), failure);
     if let Some(first) = ranges.first() {
-        attached.first_byte(*first, FIRST_HEADER).await?;
+        attached.first_byte(*first, FIRST_HEADER).await.map_err(blame)?;
     }
-    let actual = attached.size(FIRST_HEADER).await?;
+    let actual = attached.size(FIRST_HEADER).await.map_err(blame)?;
     if actual != size {
         let what = format!("has {actual} bytes for a blob that its manifest or HEAD said has {size}");
         return Err(PullError::UpstreamFailed { said: origin.said(what) }.into());

@@ -15,6 +15,7 @@ use oci::{Digest, ManifestError, ManifestFacts, MediaType, Reference, Repository
 use super::flight::Flight;
 use super::memory::CachedManifest;
 use super::tag::{self, Resolved};
+use crate::access::{Principal, Right};
 use crate::core::{Core, FIRST_HEADER};
 use crate::error::{PullError, Subject, UpstreamSaid};
 use crate::metrics::PullKind;
@@ -41,12 +42,13 @@ pub struct ManifestAnswer {
 pub(crate) struct ManifestFlight;
 
 impl Flight for ManifestFlight {
-    type Key = (Arc<str>, RepositoryName, Digest);
+    type Key = (Arc<str>, RepositoryName, Digest, Principal);
     type Answer = (Arc<CachedManifest>, PullOutcome);
 }
 
 /// Pulls a manifest.
 pub(crate) async fn pull(core: &Arc<Core>, route: &Route, reference: &Reference) -> Result<ManifestAnswer, PullError> {
+    route.admitted(Right::Pull)?;
     let looked_up = async {
         match reference {
             Reference::Digest(digest) => by_digest(core, route, digest).await,
@@ -93,7 +95,8 @@ async fn get(
     {
         return Ok((manifest, PullOutcome::Hit));
     }
-    let key = (route.repo.key().clone(), route.name.clone(), *digest);
+    // Not shared between principals: the answer to one caller's question is not another's.
+    let key = (route.repo.key().clone(), route.name.clone(), *digest, route.principal());
     let flight = core.manifest_flights.join(key, || find(core.clone(), route.clone(), *digest));
     within_first_header(route, flight).await?
 }
@@ -130,7 +133,7 @@ async fn find(core: Arc<Core>, route: Route, digest: Digest) -> Result<(Arc<Cach
         return Ok((manifest, if linked { PullOutcome::Hit } else { PullOutcome::Revalidated }));
     }
     let reference = Reference::Digest(digest);
-    if let Some(error) = core.memory.absent(route.repo.key(), &route.name, &reference) {
+    if let Some(error) = core.memory.absent(&route, &reference) {
         return Err(error);
     }
     let manifest = fetch(&core, &route, &reference, None).await?;
@@ -167,7 +170,7 @@ pub(super) async fn link(core: &Core, route: &Route, digest: &Digest) {
 /// Asks this repository's upstream whether it has a manifest that we hold for another repository.
 async fn confirm(core: &Core, route: &Route, digest: &Digest) -> Result<(), PullError> {
     let reference = Reference::Digest(*digest);
-    let asked = route.repo.client().head_manifest(&route.name, &reference);
+    let asked = route.client().head_manifest(&route.name, &reference);
     upstream_fetch(route.trace, route.repo.key(), "manifest head", asked)
         .await
         .map_err(|e| client_error(core, route, &reference, &e))?;
@@ -209,7 +212,7 @@ pub(super) async fn fetch(
     reference: &Reference,
     known: Option<&Digest>,
 ) -> Result<Option<Arc<CachedManifest>>, PullError> {
-    let asked = route.repo.client().get_manifest(&route.name, reference, known);
+    let asked = route.client().get_manifest(&route.name, reference, known);
     let fetched = upstream_fetch(route.trace, route.repo.key(), "manifest", asked).await;
     match fetched.map_err(|e| client_error(core, route, reference, &e))? {
         ManifestFetch::NotModified => Ok(None),
@@ -226,9 +229,9 @@ pub(super) fn client_error(
     reference: &Reference,
     error: &client::ClientError,
 ) -> PullError {
-    let error = route.repo.error(&Subject::Manifest(reference.to_string().into()), error);
+    let error = route.error(&Subject::Manifest(reference.to_string().into()), error);
     if matches!(error, PullError::ManifestUnknown { .. }) {
-        core.memory.keep_absent(route.repo.key(), &route.name, reference, &error);
+        core.memory.keep_absent(route, reference, &error);
     }
     error
 }

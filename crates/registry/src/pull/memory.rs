@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use oci::{Digest, MediaType, Reference, RepositoryName, Tag};
 
+use crate::access::Principal;
 use crate::error::PullError;
+use crate::repositories::Route;
 
 /// Bytes of manifests kept in memory.
 const MANIFEST_BYTES: u64 = 16 << 20;
@@ -39,7 +41,8 @@ pub(crate) struct TagState {
 /// A tag of one repository.
 pub(crate) type TagKey = (Arc<str>, RepositoryName, Tag);
 type LinkKey = (Arc<str>, RepositoryName, Digest);
-type AbsentKey = (Arc<str>, RepositoryName, Reference);
+/// What upstream does not have for one caller it may have for another.
+type AbsentKey = (Arc<str>, RepositoryName, Reference, Principal);
 
 /// The maps.
 pub(crate) struct Memory {
@@ -90,13 +93,13 @@ impl Memory {
     }
 
     /// Why `reference` is known to be absent, if it is.
-    pub(crate) fn absent(&self, repo: &Arc<str>, name: &RepositoryName, reference: &Reference) -> Option<PullError> {
-        self.absent.get(&(repo.clone(), name.clone(), reference.clone()))
+    pub(crate) fn absent(&self, route: &Route, reference: &Reference) -> Option<PullError> {
+        self.absent.get(&absent_key(route, reference))
     }
 
     /// Remembers an authoritative 404 for a short while.
-    pub(crate) fn keep_absent(&self, repo: &Arc<str>, name: &RepositoryName, reference: &Reference, error: &PullError) {
-        self.absent.insert((repo.clone(), name.clone(), reference.clone()), error.clone());
+    pub(crate) fn keep_absent(&self, route: &Route, reference: &Reference, error: &PullError) {
+        self.absent.insert(absent_key(route, reference), error.clone());
     }
 
     /// Forgets everything that depends on which repositories there are.
@@ -105,4 +108,8 @@ impl Memory {
         self.links.invalidate_all();
         self.absent.invalidate_all();
     }
+}
+
+fn absent_key(route: &Route, reference: &Reference) -> AbsentKey {
+    (route.repo.key().clone(), route.name.clone(), reference.clone(), route.principal())
 }

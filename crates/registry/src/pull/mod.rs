@@ -13,7 +13,7 @@ mod tags;
 
 pub use blob::{BlobFacts, OpenBlob};
 pub(crate) use blob::{open as open_blob, stat as stat_blob};
-pub(crate) use flight::SingleFlight;
+pub(crate) use flight::{Flight, SingleFlight};
 pub use manifest::ManifestAnswer;
 pub(crate) use manifest::{ManifestFlight, pull as pull_manifest};
 pub(crate) use memory::Memory;

@@ -14,6 +14,7 @@ use super::flight::Flight;
 use super::freshness::{rest_after, stale_reason};
 use super::manifest::{self, client_error, fetch, fresh, said};
 use super::memory::{TagKey, TagState};
+use crate::access::Principal;
 use crate::core::Core;
 use crate::error::PullError;
 use crate::outcome::{Freshness, PullOutcome};
@@ -32,7 +33,7 @@ pub(crate) struct Resolved {
 pub(crate) struct TagFlight;
 
 impl Flight for TagFlight {
-    type Key = TagKey;
+    type Key = (TagKey, Principal);
     type Answer = Resolved;
 }
 
@@ -43,7 +44,7 @@ pub(super) async fn resolve(core: &Arc<Core>, route: &Route, tag: &Tag) -> Resul
     if let Some(resolved) = known.as_ref().and_then(|state| trusted(route, tag, state)) {
         return Ok(resolved);
     }
-    let flight = core.tag_flights.join(key, || check(core.clone(), route.clone(), tag.clone()));
+    let flight = core.tag_flights.join((key, route.principal()), || check(core.clone(), route.clone(), tag.clone()));
     match manifest::within_first_header(route, flight).await {
         Ok(checked) => checked,
         // The check goes on; this caller gets what is known, if that may be served.
@@ -85,7 +86,7 @@ async fn check(core: Arc<Core>, route: Route, tag: Tag) -> Result<Resolved, Pull
         }
     }
     let reference = Reference::Tag(tag.clone());
-    if let Some(error) = core.memory.absent(route.repo.key(), &route.name, &reference) {
+    if let Some(error) = core.memory.absent(&route, &reference) {
         return Err(error);
     }
     let asked = Asked { at: SystemTime::now(), sequence: core.next_sequence() };
@@ -130,7 +131,7 @@ async fn ask(
         let manifest = fetch(core, route, reference, None).await?.ok_or_else(missing)?;
         return Ok((manifest.digest, PullOutcome::Miss));
     };
-    let asked = route.repo.client().head_manifest(&route.name, reference);
+    let asked = route.client().head_manifest(&route.name, reference);
     let head = upstream_fetch(route.trace, route.repo.key(), "manifest head", asked).await;
     let head = head.map_err(|e| client_error(core, route, reference, &e))?;
     if head.digest == Some(known.digest) {
@@ -196,7 +197,12 @@ async fn failed(
 ) -> Result<Resolved, PullError> {
     let key: TagKey = (route.repo.key().clone(), route.name.clone(), tag.clone());
     let Some(mut state) = known else { return Err(error) };
+    let per_caller = route.admission.is_per_caller();
     if matches!(error, PullError::ManifestUnknown { .. }) {
+        if per_caller {
+            // Upstreams say so to whoever may not see it: others ask for themselves.
+            return Err(error);
+        }
         core.memory.drop_tag(&key);
         let gone = TagGone {
             repo: route.repo.spec().key.clone(),
@@ -212,7 +218,9 @@ async fn failed(
     }
     let Some(resolved) = stale(route, &state, &error) else { return Err(error) };
     tracing::warn!(repo_key = %route.repo.key(), name = %route.name, %tag, %error, "serving a stale tag");
-    state.resting = Some((Instant::now() + rest_after(&error), error));
+    // One caller's limit is not another's.
+    let rest = if per_caller { rest_after(&error).min(Duration::from_secs(5)) } else { rest_after(&error) };
+    state.resting = Some((Instant::now() + rest, error));
     core.memory.keep_tag(key, state);
     Ok(resolved)
 }

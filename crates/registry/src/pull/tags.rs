@@ -9,6 +9,7 @@ use oci::{Tag, limits};
 
 use super::freshness::stale_reason;
 use super::manifest::within_first_header;
+use crate::access::Right;
 use crate::core::Core;
 use crate::error::{PullError, Subject};
 use crate::metrics::PullKind;
@@ -40,19 +41,20 @@ pub struct TagsAnswer {
 
 /// Lists tags.
 pub(crate) async fn list(core: &Core, route: &Route, query: &TagsQuery) -> Result<TagsAnswer, PullError> {
+    route.admitted(Right::List)?;
     let answer = ask(core, route, query).await?;
     core.metrics.pulled(route.repo.key(), PullKind::Tags, answer.outcome);
     Ok(answer)
 }
 
 async fn ask(core: &Core, route: &Route, query: &TagsQuery) -> Result<TagsAnswer, PullError> {
-    let asked = route.repo.client().list_tags(&route.name, query.n, query.last.as_deref());
+    let asked = route.client().list_tags(&route.name, query.n, query.last.as_deref());
     let asked = upstream_fetch(route.trace, route.repo.key(), "tags", asked);
     let error = match within_first_header(route, asked).await {
         Ok(Ok(page)) => {
             return Ok(TagsAnswer { tags: page.tags, next: page.next_last, outcome: PullOutcome::Miss, stale: None });
         }
-        Ok(Err(error)) => route.repo.error(&Subject::Manifest(route.name.as_ref().into()), &error),
+        Ok(Err(error)) => route.error(&Subject::Manifest(route.name.as_ref().into()), &error),
         Err(slow) => slow,
     };
     cached(core, route, query, error).await

@@ -6,6 +6,7 @@
 
 mod auth;
 mod fields;
+mod passthrough;
 mod reader;
 mod upstreams;
 
@@ -69,6 +70,7 @@ impl RepositorySpec {
         let mut upstreams = read.upstreams().into_iter();
         let upstream = upstreams.next();
         let mirrors: Vec<_> = upstreams.collect();
+        let passthrough = read.passthrough(upstream.as_ref(), mirrors.len());
         // Read before anything is decided, so that a bad upstream does not hide what else is wrong.
         let tag_ttl = read.duration("tag_ttl", Duration::from_mins(5));
         let stale_if_error = read.duration("stale_if_error", Duration::from_hours(30 * 24));
@@ -87,6 +89,7 @@ impl RepositorySpec {
                 health_check: health_check.unwrap_or_else(|| HealthCheck::for_mirrors(mirrors.len())),
                 mirrors,
                 strategy,
+                passthrough,
                 tag_ttl,
                 stale_if_error,
                 stale_if_denied,

@@ -10,10 +10,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use client::{ClientError, RegistryClient};
 use oci::{RegistryHost, RepoKey, RepositoryName};
 
 use super::repository::{Repository, Source};
-use crate::error::PullError;
+use crate::access::{Admission, Principal, Right};
+use crate::error::{PullError, Subject};
 use crate::trace::TraceParent;
 
 /// What a request says about where it wants to go.
@@ -40,6 +42,33 @@ pub struct Route {
     pub namespace: Option<String>,
     /// The trace this pull belongs to, for the requests it sends upstream.
     pub trace: Option<TraceParent>,
+    /// Whether, and as whom, the pull may go on.
+    pub(crate) admission: Admission,
+}
+
+impl Route {
+    /// Whose rights this pull uses, for logs.
+    pub fn principal(&self) -> Principal {
+        self.admission.principal()
+    }
+
+    /// The client to ask upstream with: the repository's own, or the caller's.
+    pub(crate) fn client(&self) -> &RegistryClient {
+        self.admission.client(self.repo.client())
+    }
+
+    /// Turns a client error about `subject` into ours. A refusal ends the caller's grant.
+    pub(crate) fn error(&self, subject: &Subject, error: &ClientError) -> PullError {
+        self.admission.judge(&self.name, self.repo.error(subject, error))
+    }
+
+    /// Refuses a route that nobody has authorised for `right`.
+    pub(crate) fn admitted(&self, right: Right) -> Result<(), PullError> {
+        if self.admission.covers(right) {
+            return Ok(());
+        }
+        Err(PullError::unauthorized(self.repo.key(), self.repo.upstream()))
+    }
 }
 
 /// All repositories, indexed for routing.
@@ -110,7 +139,8 @@ impl RepositoryMap {
         }
     }
 
-    fn dedicated(&self, query: &RouteQuery<'_>) -> Option<&Arc<Repository>> {
+    /// The repository that has the request's listener or host name for itself.
+    pub(crate) fn dedicated(&self, query: &RouteQuery<'_>) -> Option<&Arc<Repository>> {
         if let Some(repo) =
             query.local_port.filter(|_| !self.by_port.is_empty()).and_then(|port| self.by_port.get(&port))
         {
@@ -126,7 +156,13 @@ impl RepositoryMap {
     fn to(repo: &Arc<Repository>, name: &str, ns: Option<&str>) -> Result<Route, PullError> {
         let name: RepositoryName =
             name.parse().map_err(|e: oci::InvalidRepositoryName| PullError::NameInvalid(e.to_string().into()))?;
-        Ok(Route { name: repo.canonical_name(name), repo: repo.clone(), namespace: ns.map(str::to_owned), trace: None })
+        Ok(Route {
+            name: repo.canonical_name(name),
+            repo: repo.clone(),
+            namespace: ns.map(str::to_owned),
+            trace: None,
+            admission: if repo.access().is_some() { Admission::Unchecked } else { Admission::Open },
+        })
     }
 
     fn unknown(&self, first: &str, query: &RouteQuery<'_>) -> PullError {

@@ -10,6 +10,7 @@ use oci::RepositoryName;
 
 use super::builtin;
 use super::spec::RepositorySpec;
+use crate::access::Access;
 use crate::error::{PullError, Subject, from_client};
 use crate::sources::{Sources, host_of};
 
@@ -52,6 +53,7 @@ pub struct Repository {
     sources: Sources,
     key: Arc<str>,
     hosts: Vec<String>,
+    access: Option<Arc<Access>>,
 }
 
 impl Repository {
@@ -68,7 +70,9 @@ impl Repository {
             hosts.push(host);
         }
         let sources = Sources::build(&spec, defaults, observer)?;
-        Ok(Self { sources, key: Arc::from(spec.key.as_ref()), hosts, spec, source })
+        let access = spec.passthrough.map(|rules| Access::new(rules, sources.named().address())).transpose()?;
+        let access = access.map(Arc::new);
+        Ok(Self { sources, key: Arc::from(spec.key.as_ref()), hosts, access, spec, source })
     }
 
     /// Its checked configuration.
@@ -89,6 +93,16 @@ impl Repository {
     /// Its named upstream's address for logs and errors, without credentials.
     pub fn upstream(&self) -> &Arc<str> {
         self.sources.named().address()
+    }
+
+    /// Whether callers pull with their own accounts at its upstream (`auth: passthrough`).
+    pub fn is_passthrough(&self) -> bool {
+        self.access.is_some()
+    }
+
+    /// What is remembered of its callers, when they pull with their own accounts.
+    pub(crate) fn access(&self) -> Option<&Arc<Access>> {
+        self.access.as_ref()
     }
 
     /// The client of its named upstream.

@@ -12,6 +12,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::pattern::TagPattern;
+use crate::access::PassthroughRules;
 
 /// Reads a duration as people write it: `5m`, `0s`, `30d`, `1h 30m`.
 ///
@@ -172,6 +173,9 @@ pub struct RepositorySpec {
     pub strategy: Strategy,
     /// How often they are asked whether they are there.
     pub health_check: HealthCheck,
+    /// With `auth: passthrough`: callers pull with their own accounts at the upstream, and this is how long decisions
+    /// about them last.
+    pub passthrough: Option<PassthroughRules>,
     /// How long a tag is trusted without asking.
     pub tag_ttl: Duration,
     /// How long past its confirmation a tag is served while upstream fails.

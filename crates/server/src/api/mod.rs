@@ -38,9 +38,12 @@ impl AdminToken {
         let mut given = headers.get_all(header::AUTHORIZATION).iter();
         let (Some(only), None) = (given.next(), given.next()) else { return false };
         let Some((scheme, token)) = only.to_str().ok().and_then(|value| value.split_once(' ')) else { return false };
-        scheme.eq_ignore_ascii_case("bearer")
-            && !token.trim().is_empty()
-            && verify_slices_are_equal(&hash(token.trim().as_bytes()), &self.hash).is_ok()
+        scheme.eq_ignore_ascii_case("bearer") && !token.trim().is_empty() && self.is(token)
+    }
+
+    /// Whether this text is the token.
+    pub(crate) fn is(&self, text: &str) -> bool {
+        verify_slices_are_equal(&hash(text.trim().as_bytes()), &self.hash).is_ok()
     }
 }
 

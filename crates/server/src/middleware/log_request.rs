@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use http::{HeaderValue, Method, Uri};
 use oci::{Reference, RepositoryName};
-use registry::{PullKind, PullOutcome, Repository};
+use registry::{Principal, PullKind, PullOutcome, Repository};
 
 use super::json_line::JsonLine;
 use super::request_id::RequestId;
@@ -63,6 +63,8 @@ pub(crate) struct RequestRecord {
     pub(crate) request_id: RequestId,
     pub(crate) trace: TraceContext,
     pub(crate) subject: Option<Subject>,
+    /// Whose rights were used, where callers have their own.
+    pub(crate) principal: Option<Principal>,
     pub(crate) outcome: Option<PullOutcome>,
     /// The message of the error body.
     pub(crate) error: Option<String>,
@@ -158,6 +160,9 @@ impl RequestRecord {
         if let Some(subject) = &self.subject {
             subject.write(&mut line)?;
         }
+        if let Some(principal) = self.principal {
+            line.plain("principal", principal)?;
+        }
         if let Some(outcome) = self.outcome {
             line.plain("cache", outcome.as_str())?;
         }
@@ -221,6 +226,9 @@ impl fmt::Display for Human<'_> {
         if let Some(subject) = &record.subject {
             write!(f, " repo_key={} upstream_url={}", subject.repo.key(), subject.upstream_url())?;
         }
+        if let Some(principal) = record.principal {
+            write!(f, " principal={principal}")?;
+        }
         write!(f, " client={} request_id={}", record.client, record.request_id)?;
         if let Some(error) = &record.error {
             write!(f, " error=\"{}\"", Escaped { text: error, most: PATH_SHOWN })?;
@@ -249,6 +257,7 @@ pub(crate) mod tests {
             request_id: RequestId::of(&headers),
             trace: TraceContext::of(&headers),
             subject: None,
+            principal: None,
             outcome: Some(PullOutcome::Hit),
             error: None,
             status: 200,

@@ -8,7 +8,7 @@
 
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use oci::{ByteRange, ContentRange, Digest, ErrorCode, RangeHeader, ResolvedRange};
-use registry::{OpenBlob, PullKind, Route};
+use registry::{OpenBlob, Route};
 
 use super::headers::{DOCKER_CONTENT_DIGEST, DigestValues, put_immutable, put_namespace, put_outcome};
 use super::{V2Request, Verb, conditional};
@@ -17,23 +17,16 @@ use crate::body::multipart::Multipart;
 use crate::body::outgoing::Outgoing;
 use crate::body::{Content, ReplyBody};
 use crate::file_queue::FileQueue;
-use crate::middleware::log_request::{RequestRecord, Subject};
+use crate::middleware::log_request::RequestRecord;
 use crate::respond::Failure;
 
 pub(crate) async fn answer(
     request: &V2Request<'_>,
-    name: &str,
-    digest: Digest,
+    route: &Route,
+    digest: &Digest,
     record: &mut RequestRecord,
 ) -> Result<Response<ReplyBody>, Failure> {
-    let route = request.route(name)?;
-    record.subject = Some(Subject {
-        kind: PullKind::Blob,
-        repo: route.repo.clone(),
-        name: route.name.clone(),
-        reference: Some(digest.into()),
-    });
-    let values = DigestValues::of(&digest);
+    let values = DigestValues::of(digest);
     let unchanged = conditional::client_has(request.headers, &values.etag);
     let wanted = match request.verb {
         Verb::Get if unchanged => Wanted::Confirmation,
@@ -41,12 +34,12 @@ pub(crate) async fn answer(
         Verb::Head => Wanted::Confirmation,
     };
     let mut response = match wanted {
-        Wanted::Confirmation => confirm(request, &route, &digest, record).await?,
+        Wanted::Confirmation => confirm(request, route, digest, record).await?,
         Wanted::TooManyRanges => {
-            let size = Box::pin(request.registry.stat_blob(&route, &digest)).await?.size;
+            let size = Box::pin(request.registry.stat_blob(route, digest)).await?.size;
             return Err(unsatisfiable(size, "the Range header has more ranges than are answered"));
         }
-        Wanted::Bytes(range) => send(request, &route, &digest, range.as_ref(), record).await?,
+        Wanted::Bytes(range) => send(request, route, digest, range.as_ref(), record).await?,
     };
     if unchanged {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
@@ -55,7 +48,7 @@ pub(crate) async fn answer(
     }
     let headers = response.headers_mut();
     put_immutable(headers);
-    put_namespace(headers, &route);
+    put_namespace(headers, route);
     headers.insert(header::ETAG, values.etag);
     headers.insert(DOCKER_CONTENT_DIGEST, values.digest);
     headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));

@@ -8,9 +8,12 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, header};
 use oci::Digest;
 use registry::{Freshness, PullOutcome, Route};
+
+use crate::body::ReplyBody;
+use crate::respond::Failure;
 
 pub(crate) const DOCKER_CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 pub(crate) const DOCKER_DISTRIBUTION_API_VERSION: HeaderName =
@@ -19,6 +22,7 @@ const OCI_NAMESPACE: HeaderName = HeaderName::from_static("oci-namespace");
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
 const FOR_EVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
+const BY_CALLER: HeaderValue = HeaderValue::from_static("Authorization");
 const ASK_AGAIN: HeaderValue = HeaderValue::from_static("no-cache");
 
 /// Longest text of a `Warning` (distribution-spec "Warnings": 4096 bytes in all).
@@ -69,6 +73,19 @@ pub(crate) fn put_namespace(headers: &mut HeaderMap, route: &Route) {
 /// Caching headers of something addressed by its digest.
 pub(crate) fn put_immutable(headers: &mut HeaderMap) {
     headers.insert(header::CACHE_CONTROL, FOR_EVER);
+}
+
+/// Marks an answer, good or bad, as one caller's: no shared cache may give it to another (RFC 9111 section 3.5).
+pub(crate) fn for_one_caller(answer: Result<Response<ReplyBody>, Failure>) -> Result<Response<ReplyBody>, Failure> {
+    let mut response = answer.map_err(|failure| failure.with_header(header::VARY, BY_CALLER))?;
+    let headers = response.headers_mut();
+    let kept = headers.get(header::CACHE_CONTROL).and_then(|value| value.to_str().ok()).unwrap_or("no-cache");
+    let kept = kept.strip_prefix("public, ").unwrap_or(kept);
+    if let Ok(value) = HeaderValue::try_from(format!("private, {kept}")) {
+        headers.insert(header::CACHE_CONTROL, value);
+    }
+    headers.append(header::VARY, BY_CALLER);
+    Ok(response)
 }
 
 /// Caching headers of a manifest.

@@ -6,35 +6,28 @@
 
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use oci::{MediaType, Reference};
-use registry::PullKind;
+use registry::Route;
 
 use super::headers::{DOCKER_CONTENT_DIGEST, DigestValues, put_freshness, put_namespace, put_outcome};
 use super::{V2Request, Verb, conditional};
 use crate::body::{Content, ReplyBody};
-use crate::middleware::log_request::{RequestRecord, Subject};
+use crate::middleware::log_request::RequestRecord;
 use crate::respond::Failure;
 
 pub(crate) async fn answer(
     request: &V2Request<'_>,
-    name: &str,
-    reference: Reference,
+    route: &Route,
+    reference: &Reference,
     record: &mut RequestRecord,
 ) -> Result<Response<ReplyBody>, Failure> {
-    let route = request.route(name)?;
-    record.subject = Some(Subject {
-        kind: PullKind::Manifest,
-        repo: route.repo.clone(),
-        name: route.name.clone(),
-        reference: Some(reference.clone()),
-    });
-    let manifest = request.registry.pull_manifest(&route, &reference).await?;
+    let manifest = request.registry.pull_manifest(route, reference).await?;
     record.outcome = Some(manifest.outcome);
 
     let values = DigestValues::of(&manifest.digest);
     let mut headers = HeaderMap::with_capacity(16);
     put_outcome(&mut headers, manifest.outcome);
     put_freshness(&mut headers, &manifest.freshness);
-    put_namespace(&mut headers, &route);
+    put_namespace(&mut headers, route);
     let unchanged = conditional::client_has(request.headers, &values.etag);
     headers.insert(header::ETAG, values.etag);
     headers.insert(DOCKER_CONTENT_DIGEST, values.digest);

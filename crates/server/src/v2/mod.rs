@@ -6,17 +6,18 @@
 pub(crate) mod base;
 pub(crate) mod blobs;
 pub(crate) mod conditional;
+pub(crate) mod gate;
 pub(crate) mod headers;
 pub(crate) mod manifests;
 pub(crate) mod tags;
 pub(crate) mod unsupported;
 
 use http::{HeaderMap, Method};
-use registry::{Registry, Route, RouteQuery, TraceParent};
+use registry::{Registry, TraceParent};
 
+use crate::api::AdminToken;
 use crate::file_queue::FileQueue;
 use crate::query::V2Query;
-use crate::respond::Failure;
 
 /// The methods of pulls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +39,7 @@ impl Verb {
 /// A pull request with its parts checked.
 pub(crate) struct V2Request<'a> {
     pub(crate) registry: &'a Registry,
+    pub(crate) admin_token: &'a AdminToken,
     pub(crate) verb: Verb,
     /// The whole path as it came, for links back to us.
     pub(crate) raw_path: &'a str,
@@ -48,18 +50,4 @@ pub(crate) struct V2Request<'a> {
     pub(crate) trace: TraceParent,
     /// Where the body may put pieces of files.
     pub(crate) files: Option<FileQueue>,
-}
-
-impl V2Request<'_> {
-    /// Finds the repository that answers for `name`.
-    pub(crate) fn route(&self, name: &str) -> Result<Route, Failure> {
-        let mut route = self.registry.route(&RouteQuery {
-            path: name,
-            ns: self.query.ns.as_ref().map(AsRef::as_ref),
-            host: self.host,
-            local_port: Some(self.local_port),
-        })?;
-        route.trace = Some(self.trace);
-        Ok(route)
-    }
 }

@@ -8,13 +8,13 @@ use std::fmt::{self, Write as _};
 use http::{HeaderValue, Response, header};
 use oci::Tag;
 use oci::limits::MAX_TAG_PAGE;
-use registry::{PullKind, TagsAnswer, TagsQuery};
+use registry::{Route, TagsAnswer, TagsQuery};
 use serde::Serialize;
 
 use super::headers::{put_namespace, put_outcome, put_warning};
 use super::{V2Request, Verb};
 use crate::body::{Content, ReplyBody};
-use crate::middleware::log_request::{RequestRecord, Subject};
+use crate::middleware::log_request::RequestRecord;
 use crate::query::V2Query;
 use crate::respond::Failure;
 
@@ -26,23 +26,21 @@ struct TagList<'a> {
 
 pub(crate) async fn answer(
     request: &V2Request<'_>,
+    route: &Route,
     name: &str,
     record: &mut RequestRecord,
 ) -> Result<Response<ReplyBody>, Failure> {
-    let route = request.route(name)?;
-    record.subject =
-        Some(Subject { kind: PullKind::Tags, repo: route.repo.clone(), name: route.name.clone(), reference: None });
     let V2Query { n, last, .. } = &request.query;
     // n=0 is an empty list, but still only of a repository that is there: ask for one and show none.
     let wanted = TagsQuery { n: n.map(|n| n.max(1)), last: last.clone() };
-    let mut answer = Box::pin(request.registry.list_tags(&route, &wanted)).await?;
+    let mut answer = Box::pin(request.registry.list_tags(route, &wanted)).await?;
     record.outcome = Some(answer.outcome);
     if *n == Some(0) {
         answer.tags.clear();
         answer.next = None;
     }
     let mut response = respond(request, name, &answer);
-    put_namespace(response.headers_mut(), &route);
+    put_namespace(response.headers_mut(), route);
     Ok(response)
 }
 

@@ -8,6 +8,9 @@ use super::reader::Reader;
 
 impl Reader<'_> {
     pub(super) fn auth(&mut self) -> Option<Credential> {
+        if self.is_passthrough() {
+            return None;
+        }
         self.section("auth", |auth| {
             let (username, password) = (auth.text("username"), auth.text("password"));
             if username.as_deref().is_none_or(str::is_empty) {

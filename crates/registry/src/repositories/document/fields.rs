@@ -53,6 +53,24 @@ pub const FIELDS: &[FieldDoc] = &[
     ),
     doc("auth.username", "string", "", "User name for the upstream. Needs `auth.password`."),
     doc("auth.password", "string", "", "Password or access token for the upstream. Never shown again."),
+    doc(
+        "passthrough.grant_ttl",
+        "duration",
+        "5m",
+        "With `auth: passthrough` (callers log in with their own accounts at the upstream, see docs/passthrough.md): how long a caller's access is taken for granted without asking upstream again. At most `5m`; `0s` asks for each request.",
+    ),
+    doc(
+        "passthrough.public_ttl",
+        "duration",
+        "15m",
+        "The same for names that upstream gives to everybody. At most `15m`: so long is what has just become private still open.",
+    ),
+    doc(
+        "passthrough.grace",
+        "duration",
+        "0s",
+        "How long an access that has ended still counts while upstream cannot be asked. At most `24h`.",
+    ),
     doc("tag_ttl", "duration", "5m", "How long a tag is trusted without asking upstream. `0s` asks each time."),
     doc(
         "stale_if_error",

@@ -35,6 +35,11 @@ impl<'a> Reader<'a> {
         self.object.get(path).is_none_or(Value::is_null)
     }
 
+    /// Whether the field is there and is exactly this text.
+    pub(super) fn says(&self, path: &str, word: &str) -> bool {
+        self.object.get(path).and_then(Value::as_str) == Some(word)
+    }
+
     pub(super) fn problem(&mut self, path: &str, message: impl Into<String>) {
         self.problems.push(FieldProblem { path: path.to_owned(), message: message.into() });
     }

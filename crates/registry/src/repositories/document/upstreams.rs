@@ -142,6 +142,9 @@ impl<'a> Reader<'a> {
             }
             Value::Object(object) => self.item(path, object, &OWN_FIELDS, |inner| {
                 let own = inner.beside(beside.reach).or(beside);
+                if inner.is_passthrough() {
+                    inner.problem("auth", "passthrough stands beside the upstream, not in it");
+                }
                 if inner.is_absent("url") {
                     inner.problem("url", "required: the URL of the registry to pull from, like https://mirror.gcr.io");
                 }
