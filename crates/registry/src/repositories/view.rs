@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::repository::Repository;
 use super::spec::UpstreamSpec;
+use crate::access::PassthroughRules;
 
 /// The document, with `key` and `source` added.
 pub(super) fn document(repo: &Repository) -> Value {
@@ -38,6 +39,12 @@ pub(super) fn document(repo: &Repository) -> Value {
     } else {
         fields.insert("upstream".into(), shown_url(&spec.upstream));
         fields.extend(own(&spec.upstream, spec.document.get("auth")));
+    }
+    if let Some(PassthroughRules { grant_ttl, public_ttl, grace }) = spec.passthrough {
+        fields.insert("auth".into(), "passthrough".into());
+        let times = [("grant_ttl", grant_ttl), ("public_ttl", public_ttl), ("grace", grace)];
+        let times: Map<_, _> = times.into_iter().map(|(name, time)| (name.to_owned(), duration(time).into())).collect();
+        fields.insert("passthrough".into(), times.into());
     }
     document
 }

@@ -46,6 +46,8 @@ fn repositories() -> Value {
     let file =
         json!({ "type": "string", "description": "A file that holds the password; read at start and on reload." });
     place(&mut repository, "auth.password_file", file);
+    // Or the word `passthrough`.
+    repository["properties"]["auth"]["type"] = json!(["object", "string", "null"]);
     repository["anyOf"] = json!([{ "required": ["upstream"] }, { "required": ["upstreams"] }]);
     json!({ "type": ["object", "null"], "additionalProperties": repository })
 }

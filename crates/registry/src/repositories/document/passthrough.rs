@@ -35,7 +35,10 @@ impl Reader<'_> {
             return None;
         }
         if mirrors > 0 {
-            self.problem("upstreams", "callers' accounts belong to one upstream, so with \"auth\": \"passthrough\" there is only one");
+            self.problem(
+                "upstreams",
+                "callers' accounts belong to one upstream, so with \"auth\": \"passthrough\" there is only one",
+            );
         }
         if upstream.is_some_and(|at| at.url.scheme() == "http" && matches!(at.reach, Reach::PublicOnly)) {
             self.problem("auth", "callers' passwords must not travel in the clear: use an https upstream");
