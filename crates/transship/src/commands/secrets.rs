@@ -18,7 +18,7 @@ use crate::sealing_keys::{self, KeySource};
 use crate::{fail, print, usage_error};
 
 /// How long a running server may take to seal again.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Runs the command.
 pub(crate) fn run(command: SecretsCommand) -> ExitCode {
