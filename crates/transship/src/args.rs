@@ -6,7 +6,10 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
+use oci::RegistryHost;
+use url::Url;
 
+use crate::client_config::{ContainerClient, Fallback, WELL_KNOWN, Wanted};
 use crate::config::{Environment, FlagValue, Sources, env_vars};
 
 const EXAMPLES: &str = "\
@@ -21,6 +24,16 @@ Examples:
 
 Flags win over environment variables (TRANSSHIP_…), those over the configuration file.
 Exit codes: 0 as asked, 1 something failed while running, 2 the command line or the configuration is wrong.";
+
+const CLIENT_CONFIG_EXAMPLES: &str = "\
+Examples:
+  transship client-config --for containerd
+  transship client-config --for podman --server https://mirror.corp.example --ca /etc/ssl/corp.pem
+  transship client-config --for k3s --server http://10.0.0.5:5000 --registry docker.io --registry ghcr.io --no-fallback
+  transship client-config --for docker --hub-mirror http://127.0.0.1:5001
+  transship client-config --for containerd --output /
+
+Exit codes: 0 printed or written, 1 a file could not be written, 2 the command line is wrong.";
 
 const ROTATE_EXAMPLES: &str = "\
 Examples:
@@ -49,6 +62,9 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
+    /// Print the files that make docker, containerd, podman, k3s and others pull through a server.
+    #[command(after_help = CLIENT_CONFIG_EXAMPLES)]
+    ClientConfig(ClientConfigArgs),
     /// Look after the credentials that repositories made over the API have brought along.
     Secrets {
         #[command(subcommand)]
@@ -71,6 +87,53 @@ pub(crate) enum ConfigCommand {
     Schema,
     /// Print the configuration reference (docs/configuration.md).
     Reference,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct ClientConfigArgs {
+    /// The client to set up
+    #[arg(long = "for", value_name = "CLIENT")]
+    pub(crate) client: ContainerClient,
+    /// The server's address, as the client reaches it
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:5000")]
+    server: Url,
+    /// The address of a listener that serves Docker Hub alone, for docker's `registry-mirrors`
+    #[arg(long, value_name = "URL")]
+    hub_mirror: Option<Url>,
+    /// A registry to pull through the server, as in image names; may be given several times [default: the well-known ones]
+    #[arg(long = "registry", value_name = "HOST")]
+    registries: Vec<RegistryHost>,
+    /// Never go past the server, also when it does not answer
+    #[arg(long)]
+    no_fallback: bool,
+    /// The authority that signed the server's certificate, PEM, as the client's machine names it
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// Write the files below this folder (`/` for their real places) instead of printing them
+    #[arg(long, value_name = "DIR")]
+    pub(crate) output: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long, conflicts_with = "output")]
+    pub(crate) json: bool,
+}
+
+impl ClientConfigArgs {
+    /// What is wanted, or what is wrong with it.
+    pub(crate) fn wanted(self) -> Result<Wanted, String> {
+        for (flag, url) in [("--server", Some(&self.server)), ("--hub-mirror", self.hub_mirror.as_ref())] {
+            let Some(url) = url else { continue };
+            let is_address = matches!(url.scheme(), "http" | "https") && url.has_host() && url.path() == "/";
+            if !is_address || url.query().is_some() || !url.username().is_empty() {
+                return Err(format!("{flag} must be an address without a path, like http://10.0.0.5:5000"));
+            }
+        }
+        let registries = match self.registries.as_slice() {
+            [] => WELL_KNOWN.map(str::to_owned).to_vec(),
+            named => named.iter().map(ToString::to_string).collect(),
+        };
+        let fallback = if self.no_fallback { Fallback::None } else { Fallback::Registry };
+        Ok(Wanted { server: self.server, hub_mirror: self.hub_mirror, registries, fallback, ca: self.ca })
+    }
 }
 
 #[derive(Subcommand)]
@@ -177,7 +240,11 @@ mod tests {
         let arguments = ["transship", "serve"].iter().chain(arguments);
         match Args::try_parse_from(arguments).unwrap().command {
             Command::Serve(serve) => serve.sources(environment),
-            Command::Config { .. } | Command::Secrets { .. } | Command::MetricsReference | Command::Version => {
+            Command::Config { .. }
+            | Command::Secrets { .. }
+            | Command::ClientConfig(_)
+            | Command::MetricsReference
+            | Command::Version => {
                 panic!("not serve")
             }
         }

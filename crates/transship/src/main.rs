@@ -7,6 +7,7 @@ mod admin_token;
 mod args;
 mod banner;
 mod cache_dir;
+mod client_config;
 mod commands;
 mod config;
 mod logging;
@@ -34,6 +35,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     match Args::parse().command {
         Command::Serve(args) => commands::serve::serve(*args),
+        Command::ClientConfig(args) => commands::client_config::run(args),
         Command::Secrets { command } => commands::secrets::run(command),
         Command::Config { command } => commands::config::run(&command),
         Command::MetricsReference => print(&metrics_reference::reference()),

@@ -6,6 +6,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use oci::Digest;
 use serde_json::{Value, json};
@@ -65,6 +66,16 @@ impl House {
         self.transship.start_again();
     }
 
+    /// The file that `transship client-config` prints for a client that shall pull from `registry` through us.
+    fn client_config(&self, client: &str, registry: &str) -> String {
+        let mut command = Command::new(PROGRAM);
+        command.args(["client-config", "--for", client, "--server", &self.transship.url()]);
+        let printed = command.args(["--registry", registry, "--json"]).output().unwrap();
+        assert!(printed.status.success(), "{}", String::from_utf8_lossy(&printed.stderr));
+        let printed: Value = serde_json::from_slice(&printed.stdout).unwrap();
+        printed["files"][0]["content"].as_str().unwrap().to_owned()
+    }
+
     /// Asserts that no request was answered with an error.
     fn had_no_failure(&self) {
         let requests = log_of(&self.transship).into_iter().filter(|line| line["message"] == "request");
@@ -120,7 +131,7 @@ async fn containerd_pulls_by_hosts_toml_and_ns_also_without_the_registry() {
     // The name an administrator mirrors is that of the registry itself.
     let named = house.registry.host();
     let (tag, digest) = (format!("{named}/debian/minbase:latest"), format!("{named}/debian/minbase@{}", house.digest));
-    let hosts = format!("[host.\"{}\"]\n  capabilities = [\"pull\", \"resolve\"]\n", house.transship.url());
+    let hosts = house.client_config("containerd", &named);
     let containerd = Containerd::start();
     containerd.write_hosts_toml(&named, &hosts);
     containerd.pull_by_hosts(&tag).expect_success();
@@ -153,6 +164,20 @@ async fn podman_pulls_and_runs_debian_also_without_the_registry() {
     assert_eq!(podman.run(&digest, &WORDS).expect_success(), SAID);
     podman.pull(&tag).expect_success();
     assert_eq!(podman.run(&tag, &WORDS).expect_success(), SAID);
+    house.had_no_failure();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn podman_pulls_by_the_registries_conf_we_print() {
+    let house = House::start().await;
+    let printed = house.client_config("podman", "docker.io");
+    // Docker Hub is out of reach here: behind the mirror stands the repository `lab` in its place.
+    let behind = |path: &str| format!("{}/{path}\"", house.transship.host());
+    let (hub, lab) = (behind("docker.io"), behind("lab"));
+    assert!(printed.contains(&hub), "{printed}");
+    let podman = Podman::start(&printed.replace(&hub, &lab));
+    podman.pull("docker.io/debian/minbase:latest").expect_success();
+    assert_eq!(podman.run("docker.io/debian/minbase:latest", &WORDS).expect_success(), SAID);
     house.had_no_failure();
 }
 
