@@ -13,6 +13,7 @@ use crate::body::BlobBody;
 use crate::error::ClientError;
 use crate::exchange::ExchangeKind;
 use crate::handshake::Call;
+use crate::profiles::HeadOnRedirect;
 use crate::registry_client::{RegistryClient, call, header_value, is_page};
 use crate::transport::Attempt;
 
@@ -46,8 +47,12 @@ struct Span {
 
 impl RegistryClient {
     /// The size of a blob. Where HEAD is refused (signed CDN URLs are for GET only) or says no length, one byte is asked
-    /// for with GET, whose `Content-Range` tells.
+    /// for with GET, whose `Content-Range` tells; at once, where the upstream's profile says that HEAD is refused.
     pub async fn head_blob(&self, name: &RepositoryName, digest: &Digest) -> Result<BlobHead, ClientError> {
+        match self.profile().blobs.head {
+            HeadOnRedirect::Forbidden => return self.size_by_get(name, digest).await,
+            HeadOnRedirect::Answered => {}
+        }
         let call = &self.blob_call(Method::HEAD, name, digest);
         let outcome = self.retry().run(|attempt| self.ask_size(call, attempt)).await;
         match outcome {

@@ -9,6 +9,7 @@ use url::Url;
 
 use crate::basic::Credential;
 use crate::egress::{Network, Reach};
+use crate::profiles::{self, Profile};
 
 /// Everything a client needs to know of its upstream.
 #[derive(Clone, Debug)]
@@ -21,8 +22,10 @@ pub struct UpstreamConfig {
     /// Sent to this upstream (same scheme, host and port) and to its token hosts, nowhere else.
     pub credential: Option<Credential>,
     /// Hosts besides the upstream's own whose token server may be given the credential. Without a port, the scheme's
-    /// own port is meant. Docker Hub and gitlab.com need none: their token hosts are built in.
+    /// own port is meant. Those of the upstream's own profile need not be listed.
     pub token_hosts: Vec<RegistryHost>,
+    /// What is known of the registry, where its host does not tell. Chooses behaviour, never who gets the credential.
+    pub profile: Option<&'static Profile>,
     /// Which addresses may be dialled.
     pub reach: Reach,
     /// Proxies, certificates, local address and name server.
@@ -65,6 +68,7 @@ impl UpstreamConfig {
             url,
             credential: None,
             token_hosts: Vec::new(),
+            profile: None,
             reach: Reach::PublicOnly,
             network: Network::default(),
             timeouts: Timeouts::default(),
@@ -72,6 +76,11 @@ impl UpstreamConfig {
             http: HttpVersion::Auto,
             user_agent: concat!("transship/", env!("CARGO_PKG_VERSION")).to_owned(),
         }
+    }
+
+    /// The profile that holds: the chosen one, else that of the host.
+    pub fn effective_profile(&self) -> &'static Profile {
+        self.profile.unwrap_or_else(|| profiles::of_url(&self.url))
     }
 }
 

@@ -64,7 +64,12 @@ impl Endpoint {
 
     /// The scope that reading the repository needs, for challenges that name none.
     pub(crate) fn pull_scope(&self, name: &RepositoryName) -> String {
-        format!("repository:{}{name}:pull", self.name_prefix)
+        self.scope(name, "pull")
+    }
+
+    /// The scope for another action on the repository.
+    pub(crate) fn scope(&self, name: &RepositoryName, action: &str) -> String {
+        format!("repository:{}{name}:{action}", self.name_prefix)
     }
 
     fn with_path(&self, path: &str) -> Url {

@@ -32,7 +32,7 @@ use crate::upstream_error::read_start;
 const MAX_REMEMBERED: usize = 4096;
 
 /// Most scopes taken from one challenge.
-const MAX_SCOPES: usize = 8;
+pub(crate) const MAX_SCOPES: usize = 8;
 
 /// One request to the registry.
 #[derive(Clone)]
@@ -290,7 +290,7 @@ async fn travel(
 }
 
 /// All challenges of the answer. A header that cannot be read is an error: guessing what it wants is not safe.
-fn challenges(answer: &Answer) -> Result<Vec<Challenge>, ClientError> {
+pub(crate) fn challenges(answer: &Answer) -> Result<Vec<Challenge>, ClientError> {
     let mut all = Vec::new();
     for value in answer.headers.get_all(WWW_AUTHENTICATE) {
         let text = value.to_str().map_err(|_| answer.protocol("a WWW-Authenticate header that is not text"))?;

@@ -16,6 +16,7 @@ use crate::error::ClientError;
 use crate::exchange::ExchangeKind;
 use crate::handshake::Call;
 use crate::json_object;
+use crate::profiles::DeniedTag;
 use crate::registry_client::{RegistryClient, call, header_value, is_page};
 use crate::transport::Attempt;
 
@@ -67,7 +68,7 @@ impl RegistryClient {
         let call = &self.manifest_call(Method::HEAD, name, reference);
         self.retry()
             .run(|attempt| async move {
-                let mut answer = self.ask(call, attempt).await?;
+                let mut answer = self.ask_manifest(call, reference, attempt).await?;
                 match head(&answer) {
                     Ok(head) => {
                         answer.record.complete();
@@ -100,7 +101,7 @@ impl RegistryClient {
         reference: &Reference,
         attempt: Attempt,
     ) -> Result<ManifestFetch, ClientError> {
-        let mut answer = self.ask(call, attempt).await?;
+        let mut answer = self.ask_manifest(call, reference, attempt).await?;
         if answer.status == StatusCode::NOT_MODIFIED && call.headers.contains_key(IF_NONE_MATCH) {
             answer.record.complete();
             return Ok(ManifestFetch::NotModified);
@@ -121,6 +122,24 @@ impl RegistryClient {
             return Err(self.protocol("a manifest that is not a JSON object"));
         }
         Ok(ManifestFetch::Fetched { bytes, digest, media_type })
+    }
+
+    /// Where the profile says that a missing tag is answered 403, a 403 is a missing tag, provided that the upstream takes
+    /// our login otherwise. Digests are not judged: they are missing in plain words.
+    async fn ask_manifest(&self, call: &Call, reference: &Reference, attempt: Attempt) -> Result<Answer, ClientError> {
+        let error = match self.ask(call, attempt).await {
+            Ok(answer) => return Ok(answer),
+            Err(error) => error,
+        };
+        match (error, self.profile().missing.denied_tag) {
+            (ClientError::Denied { upstream, answer }, DeniedTag::Missing) if reference.digest().is_none() => {
+                match self.ping().await {
+                    Ok(()) => Err(ClientError::NotFound { upstream, answer }),
+                    Err(_) => Err(ClientError::Denied { upstream, answer }),
+                }
+            }
+            (error, _) => Err(error),
+        }
     }
 
     fn manifest_call(&self, method: Method, name: &RepositoryName, reference: &Reference) -> Call {

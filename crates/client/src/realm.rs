@@ -6,7 +6,7 @@
 //! | realm | with a credential configured | without |
 //! |---|---|---|
 //! | the upstream's own scheme, host and port | used | used |
-//! | listed in `token_hosts`, or a built-in pin | used | used |
+//! | listed in `token_hosts`, or a token host of the upstream's own profile | used | used |
 //! | any other place over https | refused | asked anonymously, egress filter applied |
 //! | the upstream's host at another port over http, upstream internal | refused | asked anonymously |
 //! | any other place over http | refused | refused |
@@ -18,16 +18,8 @@ use oci::RegistryHost;
 use url::Url;
 
 use crate::egress::Reach;
+use crate::profiles;
 use crate::redact;
-
-/// Token hosts that differ from their registry's host: registry, then token server. Both over https.
-const PINNED: [(&str, &str); 5] = [
-    ("registry-1.docker.io", "auth.docker.io"),
-    ("index.docker.io", "auth.docker.io"),
-    ("registry.hub.docker.com", "auth.docker.io"),
-    ("docker.io", "auth.docker.io"),
-    ("registry.gitlab.com", "gitlab.com"),
-];
 
 /// Whether the upstream has a credential that a realm could collect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +42,12 @@ pub(crate) struct RealmRule {
 }
 
 impl Realm {
+    /// The token server of a registry that a redirect led to. It is asked anonymously only, so it may stand where any
+    /// realm of an upstream without a credential may.
+    pub(crate) fn of_guest(realm: &str, registry: &Url, reach: Reach) -> Result<Self, String> {
+        RealmRule::new(registry.clone(), Vec::new(), reach, Holding::Nothing).admit(realm)
+    }
+
     pub(crate) fn url(&self) -> &Url {
         &self.0
     }
@@ -107,13 +105,10 @@ impl RealmRule {
         })
     }
 
+    /// By the upstream's host, never by a profile somebody chose for another host.
     fn is_pinned(&self, realm: &Url) -> bool {
-        let standard = |url: &Url| url.scheme() == "https" && url.port_or_known_default() == Some(443);
-        standard(&self.upstream)
-            && standard(realm)
-            && PINNED
-                .iter()
-                .any(|(registry, token)| self.upstream.host_str() == Some(registry) && realm.host_str() == Some(token))
+        let standard = realm.scheme() == "https" && realm.port_or_known_default() == Some(443);
+        standard && realm.host_str().is_some_and(|host| profiles::of_url(&self.upstream).token.hosts.contains(&host))
     }
 
     fn is_harmless(&self, realm: &Url) -> bool {
@@ -136,6 +131,7 @@ mod tests {
         let hub = public("https://registry-1.docker.io", &[]);
         hub.admit("https://auth.docker.io/token").unwrap();
         public("https://registry.gitlab.com", &[]).admit("https://gitlab.com/jwt/auth").unwrap();
+        public("https://registry.suse.com", &[]).admit("https://scc.suse.com/api/registry/authorize").unwrap();
         public("https://ghcr.io", &[]).admit("https://ghcr.io/token").unwrap();
         public("https://ghcr.io", &[]).admit("https://ghcr.io:443/token").unwrap();
         public("https://r.example", &["sso.example"]).admit("https://sso.example/token").unwrap();

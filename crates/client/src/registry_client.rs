@@ -17,7 +17,9 @@ use crate::egress::{Egress, read_upstream_url};
 use crate::endpoint::{Endpoint, authority};
 use crate::error::ClientError;
 use crate::exchange::{ExchangeKind, ExchangeObserver};
+use crate::guest::Guests;
 use crate::handshake::{Call, Handshake};
+use crate::profiles::Profile;
 use crate::realm::{Holding, RealmRule};
 use crate::retry::RetryRule;
 use crate::transport::{Attempt, Transport};
@@ -37,6 +39,8 @@ struct Inner {
     /// What it was made from, for a probe that starts anew.
     config: UpstreamConfig,
     observer: Arc<dyn ExchangeObserver>,
+    profile: &'static Profile,
+    guests: Arc<Guests>,
 }
 
 impl std::fmt::Debug for RegistryClient {
@@ -56,22 +60,28 @@ impl RegistryClient {
         let transport = Transport::new(&config, egress, endpoint.label(), observer.clone());
         transport.admit(endpoint.url())?;
         let retry = RetryRule::new(&config);
+        let profile = config.effective_profile();
+        let guests = Arc::new(Guests::new(profile.redirects, config.reach));
         let holding = if config.credential.is_some() { Holding::Credential } else { Holding::Nothing };
         let realms = RealmRule::new(url, config.token_hosts.clone(), config.reach, holding);
         let handshake = Handshake::new(config.credential.clone(), realms);
         let transport = Arc::new(transport);
-        Ok(Self { inner: Arc::new(Inner { endpoint, transport, handshake, retry, config, observer }) })
+        let inner = Inner { endpoint, transport, handshake, retry, profile, guests, config, observer };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// The same upstream for somebody else: over the same connections, with another credential (or none), and with
     /// tokens and a memory of challenges of its own.
     pub fn with_credential(&self, credential: Option<Credential>) -> Self {
-        let Inner { endpoint, transport, handshake, retry, config, observer } = &*self.inner;
+        let Inner { endpoint, transport, handshake, retry, profile, guests, config, observer } = &*self.inner;
         let inner = Inner {
             endpoint: endpoint.clone(),
             transport: transport.clone(),
             handshake: handshake.with_credential(credential.clone()),
             retry: *retry,
+            profile,
+            // Its tokens are nobody's.
+            guests: guests.clone(),
             config: UpstreamConfig { credential, ..config.clone() },
             observer: observer.clone(),
         };
@@ -98,6 +108,11 @@ impl RegistryClient {
         &self.inner.observer
     }
 
+    /// What is known of the upstream.
+    pub fn profile(&self) -> &'static Profile {
+        self.inner.profile
+    }
+
     pub(crate) fn endpoint(&self) -> &Endpoint {
         &self.inner.endpoint
     }
@@ -116,8 +131,9 @@ impl RegistryClient {
 
     /// Makes one attempt at a call.
     pub(crate) async fn ask(&self, call: &Call, attempt: Attempt) -> Result<Answer, ClientError> {
-        let Inner { transport, handshake, .. } = &*self.inner;
+        let Inner { transport, handshake, guests, .. } = &*self.inner;
         let answer = handshake.send(transport, call, attempt).await?;
+        let answer = guests.enter(transport, call, answer, attempt).await?;
         if !answer.status.is_success() && answer.status != StatusCode::NOT_MODIFIED {
             return Err(from_answer(answer, &call.method, Asked::Registry, handshake.credential()).await);
         }

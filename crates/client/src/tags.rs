@@ -35,13 +35,15 @@ struct TagsBody {
 }
 
 impl RegistryClient {
-    /// A page of a repository's tags: at most `n`, those after `last`.
+    /// A page of a repository's tags: at most `n`, or fewer where the upstream's profile knows a limit; those after `last`.
     pub async fn list_tags(
         &self,
         name: &RepositoryName,
         n: Option<u32>,
         last: Option<&str>,
     ) -> Result<TagPage, ClientError> {
+        let rule = self.profile().tags;
+        let n = n.map(|n| rule.max_page.map_or(n, |most| n.min(most)));
         let mut url = self.endpoint().content(name, "tags/list");
         if n.is_some() || last.is_some() {
             let mut query = url.query_pairs_mut();
@@ -52,7 +54,7 @@ impl RegistryClient {
                 query.append_pair("last", last);
             }
         }
-        let call = &call(Method::GET, url, ExchangeKind::Tags, Some(self.endpoint().pull_scope(name)));
+        let call = &call(Method::GET, url, ExchangeKind::Tags, Some(self.endpoint().scope(name, rule.action)));
         self.retry().run(|attempt| self.fetch_tags(call, last, attempt)).await
     }
 

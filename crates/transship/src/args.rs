@@ -72,6 +72,8 @@ pub(crate) enum Command {
     },
     /// Print the reference of all metrics (docs/metrics.md).
     MetricsReference,
+    /// Print what is known of each registry and how to set it up (docs/upstreams.md).
+    UpstreamsReference,
     /// Print the version.
     Version,
 }
@@ -244,6 +246,7 @@ mod tests {
             | Command::Secrets { .. }
             | Command::ClientConfig(_)
             | Command::MetricsReference
+            | Command::UpstreamsReference
             | Command::Version => {
                 panic!("not serve")
             }

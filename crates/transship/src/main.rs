@@ -39,6 +39,7 @@ fn main() -> ExitCode {
         Command::Secrets { command } => commands::secrets::run(command),
         Command::Config { command } => commands::config::run(&command),
         Command::MetricsReference => print(&metrics_reference::reference()),
+        Command::UpstreamsReference => print(&client::profiles::markdown()),
         Command::Version => print(concat!("transship ", env!("CARGO_PKG_VERSION"), "\n")),
     }
 }

@@ -164,7 +164,7 @@ impl RepositoryAdmin {
 
 /// The built-in repositories' specs.
 pub(crate) fn builtin_specs() -> impl Iterator<Item = (RepoKey, Value)> {
-    builtin::BUILTIN.iter().map(builtin::document)
+    builtin::all().map(builtin::document)
 }
 
 /// Reads and checks a document that names itself. What is wrong with the key is told together with the rest.

@@ -1,57 +1,27 @@
 //! Well-known upstreams, so that `transship serve` needs no configuration.
 //!
-//! Data only. Must not know how a registry is talked to. Invariant: each entry resolves without network access, and
-//! an alias belongs to one upstream only (anchors: Docker Hub answers to four names).
+//! Reads the client's table of profiles. Must not know how a registry is talked to. Invariant: each entry resolves without
+//! network access, and an alias belongs to one upstream only (Docker Hub answers to four names).
 
+use client::profiles::{self, Profile, Standing};
 use oci::RepoKey;
 use serde_json::{Value, json};
-use url::Url;
 
-/// One well-known upstream: key, API address, further host names that mean the same registry.
-pub(super) struct Builtin {
-    pub(super) key: &'static str,
-    pub(super) upstream: &'static str,
-    pub(super) aliases: &'static [&'static str],
+/// The profiles that are repositories without configuration, in the order of the table.
+pub(super) fn all() -> impl Iterator<Item = &'static Profile> {
+    profiles::ALL.iter().copied().filter(|profile| profile.standing == Standing::BuiltIn)
 }
-
-const fn known(key: &'static str, upstream: &'static str, aliases: &'static [&'static str]) -> Builtin {
-    Builtin { key, upstream, aliases }
-}
-
-const DOCKER_HUB_HOSTS: &[&str] = &["docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"];
-
-/// The table. Order is the order of `GET /api/repos` among built-in ones.
-pub(super) const BUILTIN: &[Builtin] = &[
-    known("dockerhub", "https://registry-1.docker.io", DOCKER_HUB_HOSTS),
-    known("ghcr", "https://ghcr.io", &[]),
-    known("quay", "https://quay.io", &[]),
-    known("gcr", "https://gcr.io", &[]),
-    known("k8s", "https://registry.k8s.io", &[]),
-    known("mcr", "https://mcr.microsoft.com", &[]),
-    known("ecr-public", "https://public.ecr.aws", &[]),
-    known("gitlab", "https://registry.gitlab.com", &[]),
-    known("nvcr", "https://nvcr.io", &[]),
-    known("redhat", "https://registry.access.redhat.com", &[]),
-    known("rancher", "https://registry.rancher.com", &[]),
-    known("suse", "https://registry.suse.com", &[]),
-    known("oracle", "https://container-registry.oracle.com", &[]),
-    known("cloudflare", "https://registry.cloudflare.com", &[]),
-];
 
 /// The document of a built-in repository.
-pub(super) fn document(entry: &Builtin) -> (RepoKey, Value) {
-    let key = entry.key.parse().expect("built-in keys are well-formed; a test parses the table");
-    (key, json!({ "kind": "proxy", "upstream": entry.upstream }))
+pub(super) fn document(profile: &Profile) -> (RepoKey, Value) {
+    let key = profile.key.parse().expect("built-in keys are well-formed; a test parses the table");
+    (key, json!({ "kind": "proxy", "upstream": profile.url.expect("a built-in profile has an address; a test looks") }))
 }
 
 /// Other host names of the registry behind `host`, itself included; empty when it has just the one.
 pub(super) fn aliases_of(host: &str) -> &'static [&'static str] {
-    BUILTIN.iter().find(|b| b.aliases.contains(&host)).map_or(&[], |b| b.aliases)
-}
-
-/// Whether the URL is Docker Hub under any of its names.
-pub(super) fn is_docker_hub(url: &Url) -> bool {
-    url.host_str().is_some_and(|host| DOCKER_HUB_HOSTS.contains(&host))
+    let aliases = profiles::of_host(host).aliases;
+    if aliases.contains(&host) { aliases } else { &[] }
 }
 
 #[cfg(test)]
@@ -62,7 +32,7 @@ mod tests {
     #[test]
     fn every_entry_resolves_and_no_key_or_alias_stands_twice() {
         let mut seen = std::collections::HashSet::new();
-        for entry in BUILTIN {
+        for entry in all() {
             let (key, document) = document(entry);
             let spec = RepositorySpec::from_document(key, &document, Provenance::File).unwrap();
             assert_eq!(spec.upstream.url.scheme(), "https");
@@ -71,14 +41,45 @@ mod tests {
                 assert!(seen.insert(alias), "{alias} twice");
             }
         }
+        assert!(all().count() >= 16, "a built-in upstream has gone");
     }
 
     #[test]
     fn only_docker_hub_puts_library_before_short_names() {
-        for entry in BUILTIN {
+        for entry in all() {
             let (key, document) = document(entry);
             let spec = RepositorySpec::from_document(key, &document, Provenance::File).unwrap();
             assert_eq!(spec.upstream.library_prefix, entry.key == "dockerhub", "{}", entry.key);
+        }
+    }
+
+    #[test]
+    fn the_examples_of_the_documentation_are_right() {
+        for profile in profiles::ALL {
+            let fields = profile.example.lines().fold((serde_json::Map::new(), None), |(mut fields, parent), line| {
+                let (name, value) = line.split_once(':').unwrap();
+                let value = value.split(" #").next().unwrap().trim();
+                match (line.starts_with(' '), value) {
+                    (false, "") => (fields, Some(name.to_owned())),
+                    (false, "true") => {
+                        fields.insert(name.to_owned(), json!(true));
+                        (fields, None)
+                    }
+                    (false, value) => {
+                        fields.insert(name.to_owned(), json!(value));
+                        (fields, None)
+                    }
+                    (true, value) => {
+                        let parent = parent.unwrap();
+                        fields.entry(parent.clone()).or_insert_with(|| json!({}))[name.trim()] = json!(value);
+                        (fields, Some(parent))
+                    }
+                }
+            });
+            let spec =
+                RepositorySpec::from_document(profile.key.parse().unwrap(), &Value::Object(fields.0), Provenance::File)
+                    .unwrap_or_else(|problems| panic!("{}: {problems:?}", profile.key));
+            assert_eq!(spec.upstream.profile.key, profile.key, "the example says another registry");
         }
     }
 }

@@ -6,6 +6,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use client::profiles::Profile;
 use client::{Credential, Reach};
 use oci::{RegistryHost, RepoKey};
 use serde_json::Value;
@@ -156,6 +157,8 @@ pub struct UpstreamSpec {
     pub token_hosts: Vec<RegistryHost>,
     /// Whether private and loopback addresses may be reached.
     pub reach: Reach,
+    /// What is known of the registry: what the document says, or what its host tells.
+    pub profile: &'static Profile,
     /// Whether one-segment names get Docker Hub's `library/` in front.
     pub library_prefix: bool,
 }

@@ -58,6 +58,7 @@ fn own(upstream: &UpstreamSpec, auth: Option<&Value>) -> Map<String, Value> {
     let mut fields = Map::new();
     fields.insert("internal".into(), matches!(upstream.reach, Reach::Internal).into());
     fields.insert("token_hosts".into(), json!(upstream.token_hosts));
+    fields.insert("profile".into(), upstream.profile.key.into());
     fields.insert("library_prefix".into(), upstream.library_prefix.into());
     if let Some(auth) = auth.and_then(redacted) {
         fields.insert("auth".into(), auth);

@@ -28,6 +28,7 @@ impl Upstream {
         let config = UpstreamConfig {
             credential: spec.credential.clone(),
             token_hosts: spec.token_hosts.clone(),
+            profile: Some(spec.profile),
             reach: spec.reach,
             timeouts: defaults.timeouts.clone(),
             max_attempts: defaults.max_attempts,

@@ -37,7 +37,7 @@ pub const FIELDS: &[FieldDoc] = &[
         "upstreams",
         "list of upstreams",
         "",
-        "Instead of `upstream`, several: URLs, or objects with `url` and their own `auth`, `token_hosts`, `internal`, `library_prefix`. The first is the named one: tags, access and \"not found\" are its own. The others are mirrors that hold the same content. See docs/mirrors.md.",
+        "Instead of `upstream`, several: URLs, or objects with `url` and their own `auth`, `token_hosts`, `internal`, `profile`, `library_prefix`. The first is the named one: tags, access and \"not found\" are its own. The others are mirrors that hold the same content. See docs/mirrors.md.",
     ),
     doc(
         "strategy",
@@ -105,6 +105,12 @@ pub const FIELDS: &[FieldDoc] = &[
         "When a ranged request on a cold blob fills all of it: `none`, `background` or `after:<fraction>`.",
     ),
     doc("token_hosts", "list of hosts", "[]", "Further hosts that may mint tokens for this upstream's credentials."),
+    doc(
+        "profile",
+        "string",
+        "by the upstream's host",
+        "What kind of registry the upstream is, for one under a name of its own: a key of docs/upstreams.md, like `harbor`.",
+    ),
     doc("library_prefix", "boolean", "true for Docker Hub", "Puts `library/` before names of one segment."),
 ];
 

@@ -5,31 +5,32 @@
 
 use std::net::IpAddr;
 
+use client::profiles::{self, Profile};
 use client::{Credential, Reach};
 use oci::RegistryHost;
 use serde_json::Value;
 use url::Url;
 
 use super::reader::Reader;
-use crate::repositories::builtin;
 use crate::repositories::spec::UpstreamSpec;
 
 /// Most upstreams of one repository: a client waits 20 s for an answer, and each needs its share of that.
 const MOST_UPSTREAMS: usize = 8;
 /// What an entry of `upstreams` may say for itself. Beside `upstreams`, the same fields are the named one's.
-const OWN_FIELDS: [&str; 5] = ["url", "auth", "token_hosts", "internal", "library_prefix"];
+const OWN_FIELDS: [&str; 6] = ["url", "auth", "token_hosts", "internal", "profile", "library_prefix"];
 
 /// What stands beside the URL of an upstream: in the document for the named one, in its own object for each other.
 struct Beside {
     credential: Option<Credential>,
     token_hosts: Vec<RegistryHost>,
+    profile: Option<&'static Profile>,
     library_prefix: Option<bool>,
     reach: Reach,
 }
 
 impl Beside {
     fn nothing(reach: Reach) -> Self {
-        Self { credential: None, token_hosts: Vec::new(), library_prefix: None, reach }
+        Self { credential: None, token_hosts: Vec::new(), profile: None, library_prefix: None, reach }
     }
 
     /// What is not said here is as in `other`.
@@ -37,14 +38,17 @@ impl Beside {
         Self {
             credential: self.credential.or(other.credential),
             token_hosts: if self.token_hosts.is_empty() { other.token_hosts } else { self.token_hosts },
+            profile: self.profile.or(other.profile),
             library_prefix: self.library_prefix.or(other.library_prefix),
             reach: self.reach,
         }
     }
 
     fn at(self, url: Url) -> UpstreamSpec {
+        let profile = self.profile.unwrap_or_else(|| profiles::of_url(&url));
         UpstreamSpec {
-            library_prefix: self.library_prefix.unwrap_or_else(|| builtin::is_docker_hub(&url)),
+            profile,
+            library_prefix: self.library_prefix.unwrap_or(profile.names.library_prefix),
             url,
             credential: self.credential,
             token_hosts: self.token_hosts,
@@ -94,6 +98,7 @@ impl<'a> Reader<'a> {
         Beside {
             credential: self.auth(),
             token_hosts: self.list("token_hosts", |t| t.parse::<RegistryHost>().map_err(|e| e.to_string())),
+            profile: self.parsed("profile", parse_profile),
             library_prefix: self.flag("library_prefix"),
             reach,
         }
@@ -124,7 +129,7 @@ impl<'a> Reader<'a> {
 
     /// The named upstream: what stands beside `upstreams` is its own too, but a thing is said in one place.
     fn first(&mut self, path: &str, item: &'a Value, beside: Beside) -> Option<UpstreamSpec> {
-        for name in ["auth", "token_hosts", "library_prefix"] {
+        for name in ["auth", "token_hosts", "profile", "library_prefix"] {
             if !self.is_absent(name) && item.get(name).is_some_and(|value| !value.is_null()) {
                 let message = format!("given twice: `{name}` beside `upstreams` is the first upstream's too");
                 self.problem(&format!("{path}.{name}"), message);
@@ -189,6 +194,13 @@ fn parse_upstream(text: &str) -> Result<Url, String> {
         return Err(format!("must not have a query or fragment; {example}"));
     }
     Ok(url)
+}
+
+fn parse_profile(text: &str) -> Result<&'static Profile, String> {
+    profiles::by_key(text).ok_or_else(|| {
+        let known = profiles::ALL.iter().map(|profile| profile.key).collect::<Vec<_>>().join(", ");
+        format!("'{text}' is not a profile; known are {known}")
+    })
 }
 
 /// Whether the URL names a private address outright. Names are checked again when they resolve.
