@@ -36,6 +36,8 @@ statements! {
     // --- tags: $4 digest, $5 session, $6 sequence decide; an answer to an older question changes nothing
     FIND_TAG = "SELECT digest, media_type, checked_at, changed_at FROM tags \
         WHERE repo = $1 AND name = $2 AND tag = $3 AND digest IS NOT NULL";
+    LATEST_TAG = "SELECT name, tag FROM tags WHERE repo = $1 AND digest IS NOT NULL \
+        ORDER BY checked_at DESC, name, tag LIMIT 1";
     LIST_TAGS = "SELECT tag FROM tags WHERE repo = $1 AND name = $2 AND digest IS NOT NULL";
     RECORD_MOVE = "INSERT INTO tag_events (repo, name, tag, digest, observed_at, upstream) \
         SELECT $1, $2, $3, $4, $7, $8 WHERE NOT EXISTS (\

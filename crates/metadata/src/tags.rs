@@ -83,6 +83,16 @@ impl Metadata {
         row.as_ref().map(tag_row).transpose()
     }
 
+    /// The tag of a repository that upstream confirmed last, with its name.
+    pub async fn latest_tag(&self, repo: &RepoKey) -> Result<Option<(RepositoryName, Tag)>, MetadataError> {
+        let row = sqlx::query(sql::LATEST_TAG).bind(repo.as_str()).fetch_optional(self.readers()).await?;
+        row.map(|row| {
+            let columns = Columns { table: "tags", row: &row };
+            Ok((columns.parsed("name")?, columns.parsed("tag")?))
+        })
+        .transpose()
+    }
+
     /// The known tags of a name, in the order of `tags/list` (by bytes).
     pub async fn list_tags(&self, repo: &RepoKey, name: &RepositoryName) -> Result<Vec<Tag>, MetadataError> {
         let rows =

@@ -9,6 +9,7 @@
 //! | other `/v2/…`                    |                  | [`v2::unsupported`]        |
 //! | `/api/repos`                     | GET POST         | [`api::repos`]             |
 //! | `/api/repos/{repoKey}`           | GET PUT DELETE   | [`api::repos`]             |
+//! | `/api/repos/{repoKey}/check`     | POST             | [`api::check`]             |
 //! | `/metrics`                       | GET              | [`crate::metrics`]         |
 //! | `/healthz`, `/readyz`            | GET              | [`crate::health`]          |
 //!
@@ -19,7 +20,7 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::routing::get;
+use axum::routing::{get, post};
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, Request, Response, StatusCode, Uri, Version, header};
@@ -47,6 +48,7 @@ impl Router {
         let management = axum::Router::new()
             .route("/api/repos", get(api::repos::list).post(api::repos::create))
             .route("/api/repos/{repoKey}", get(api::repos::read).put(api::repos::replace).delete(api::repos::delete))
+            .route("/api/repos/{repoKey}/check", post(api::check::check))
             .route_layer(axum::middleware::from_fn_with_state(app.clone(), api::require_admin));
         let rest = axum::Router::new()
             .merge(management)

@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 use oci::RegistryHost;
 use url::Url;
 
+use crate::check::args::{self as check, CheckArgs, UpstreamCheckArgs};
 use crate::client_config::{ContainerClient, Fallback, WELL_KNOWN, Wanted};
 use crate::config::{Environment, FlagValue, Sources, env_vars};
 
@@ -70,12 +71,27 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: SecretsCommand,
     },
+    /// Check a registry by what clients and caches ask: whether it can be cached, ranged, put behind a CDN.
+    #[command(after_help = check::EXAMPLES)]
+    Check(Box<CheckArgs>),
+    /// Look at the registries that are pulled from.
+    Upstream {
+        #[command(subcommand)]
+        command: UpstreamCommand,
+    },
     /// Print the reference of all metrics (docs/metrics.md).
     MetricsReference,
     /// Print what is known of each registry and how to set it up (docs/upstreams.md).
     UpstreamsReference,
     /// Print the version.
     Version,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum UpstreamCommand {
+    /// Check an upstream: of a repository of the running server (by its key), or of any registry (by its URL).
+    #[command(after_help = check::EXAMPLES)]
+    Check(Box<UpstreamCheckArgs>),
 }
 
 #[derive(Subcommand)]
@@ -245,11 +261,11 @@ mod tests {
             Command::Config { .. }
             | Command::Secrets { .. }
             | Command::ClientConfig(_)
+            | Command::Check(_)
+            | Command::Upstream { .. }
             | Command::MetricsReference
             | Command::UpstreamsReference
-            | Command::Version => {
-                panic!("not serve")
-            }
+            | Command::Version => panic!("not serve"),
         }
     }
 
@@ -260,7 +276,8 @@ mod tests {
         help.retain(|c| c != '\n');
         let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
         let secrets = [env_vars::ADMIN_TOKEN, env_vars::SECRETS_KEY];
-        for variable in env_vars::ALL.iter().filter(|v| !secrets.contains(&v.name)) {
+        let of_checks = [env_vars::SERVER, env_vars::CHECK_USERNAME, env_vars::CHECK_PASSWORD];
+        for variable in env_vars::ALL.iter().filter(|v| !secrets.contains(&v.name) && !of_checks.contains(&v.name)) {
             assert!(help.contains(&format!("[env: {}]", variable.name)), "{} in {help}", variable.name);
         }
     }

@@ -29,6 +29,11 @@ pub(crate) struct CacheDir {
     root: PathBuf,
 }
 
+/// The admin token made at first start, in the folder at `root`.
+pub(crate) fn admin_token_in(root: &Path) -> PathBuf {
+    root.join("admin.token")
+}
+
 impl CacheDir {
     /// Makes the folder and that for keys (mode 0700) unless they are there, and checks that it can be written to.
     pub(crate) fn open(root: &Path) -> Result<Self> {
@@ -80,7 +85,7 @@ impl CacheDir {
 
     /// The admin token made at first start.
     pub(crate) fn admin_token(&self) -> PathBuf {
-        self.root.join("admin.token")
+        admin_token_in(&self.root)
     }
 
     /// The budget: the one configured, else the default for this file system.

@@ -1,12 +1,14 @@
 //! The `transship` program: parse, wire, run, exit code.
 //!
 //! Must hold no rules of the registry. Exit codes: 0 as asked, 1 something failed while running, 2 the command line
-//! or the configuration is wrong.
+//! or the configuration is wrong. Checks of registries have their own, see `check`.
 
 mod admin_token;
+mod api_client;
 mod args;
 mod banner;
 mod cache_dir;
+mod check;
 mod client_config;
 mod commands;
 mod config;
@@ -26,7 +28,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use args::{Args, Command};
+use args::{Args, Command, UpstreamCommand};
 
 // Many small buffers of many threads: the system's allocator keeps much more memory for them.
 #[global_allocator]
@@ -38,6 +40,8 @@ fn main() -> ExitCode {
         Command::ClientConfig(args) => commands::client_config::run(args),
         Command::Secrets { command } => commands::secrets::run(command),
         Command::Config { command } => commands::config::run(&command),
+        Command::Check(args) => check::check(&args),
+        Command::Upstream { command: UpstreamCommand::Check(args) } => check::check_upstream(&args),
         Command::MetricsReference => print(&metrics_reference::reference()),
         Command::UpstreamsReference => print(&client::profiles::markdown()),
         Command::Version => print(concat!("transship ", env!("CARGO_PKG_VERSION"), "\n")),

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use client::probe::{ImageRef, Probe, Report};
 use metadata::MetadataError;
 use oci::RepoKey;
 use serde_json::Value;
@@ -48,6 +49,9 @@ pub enum RepositoryError {
         "repository '{0}' is built in and cannot be deleted; set builtin_upstreams: false to be without built-in ones"
     )]
     Builtin(RepoKey),
+    /// The client for a check cannot be set up.
+    #[error("the upstream cannot be checked: {0}")]
+    Uncheckable(String),
     /// Our own database failed.
     #[error("{0}")]
     Storage(PullError),
@@ -78,6 +82,23 @@ impl RepositoryAdmin {
     /// The repository with `key`.
     pub fn get(&self, key: &RepoKey) -> Option<RepositoryView> {
         self.core.map().get(key.as_ref()).map(|repo| view(repo))
+    }
+
+    /// Asks the upstream of `key` what pulls, lazy pulls and CDNs would ask (`client::probe`). Without an image, the one
+    /// is taken whose tag was confirmed last; when there is none, only what needs no image is checked.
+    pub async fn check(&self, key: &RepoKey, image: Option<ImageRef>) -> Result<Report, RepositoryError> {
+        let repo = self.core.map().get(key.as_ref()).cloned().ok_or_else(|| RepositoryError::NotFound(key.clone()))?;
+        let image = match image {
+            Some(image) => Some(ImageRef { name: repo.canonical_name(image.name), ..image }),
+            None => self
+                .core
+                .metadata
+                .latest_tag(key)
+                .await?
+                .map(|(name, tag)| ImageRef { name, reference: Some(tag.into()) }),
+        };
+        let probe = Probe::of(repo.client()).map_err(|error| RepositoryError::Uncheckable(error.to_string()))?;
+        Ok(probe.run(image.as_ref(), &|_| {}).await)
     }
 
     /// Adds the repository that `document` describes; its `key` field names it. A built-in one may be overridden.

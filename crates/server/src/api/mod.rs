@@ -3,6 +3,7 @@
 //! Must not know where repositories are kept. Invariants: nothing under `/api` is answered without the token; the
 //! token itself is not in memory, only its hash.
 
+pub(crate) mod check;
 pub(crate) mod json_body;
 pub(crate) mod repos;
 

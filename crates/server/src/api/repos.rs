@@ -19,8 +19,8 @@ use super::json_body;
 use crate::respond::Failure;
 use crate::state::App;
 
-type Answer = Result<Response, Failure>;
-type KeyParam = Result<Path<String>, PathRejection>;
+pub(super) type Answer = Result<Response, Failure>;
+pub(super) type KeyParam = Result<Path<String>, PathRejection>;
 
 /// `GET /api/repos`: all of them.
 pub(crate) async fn list(State(app): State<Arc<App>>) -> Answer {
@@ -64,7 +64,7 @@ fn shown(view: RepositoryView) -> Json<Value> {
     Json(view.document)
 }
 
-fn checked(key: KeyParam) -> Result<RepoKey, Failure> {
+pub(super) fn checked(key: KeyParam) -> Result<RepoKey, Failure> {
     let bad = |message: String| Failure::new(StatusCode::BAD_REQUEST, ErrorCode::NameInvalid, message);
     let Path(key) = key.map_err(|rejection| bad(rejection.body_text()))?;
     key.parse().map_err(|error: oci::InvalidRepoKey| bad(error.to_string()))
@@ -82,6 +82,7 @@ impl From<RepositoryError> for Failure {
             RepositoryError::FromFile(_) | RepositoryError::Builtin(_) => {
                 Self::new(StatusCode::CONFLICT, ErrorCode::Denied, message)
             }
+            RepositoryError::Uncheckable(_) => Self::new(StatusCode::CONFLICT, ErrorCode::Unsupported, message),
             RepositoryError::Storage(error) => error.into(),
         }
     }

@@ -28,6 +28,13 @@ pub(crate) const ADMIN_TOKEN: &str = "TRANSSHIP_ADMIN_TOKEN";
 /// The keys for stored credentials themselves.
 pub(crate) const SECRETS_KEY: &str = "TRANSSHIP_SECRETS_KEY";
 
+/// The running server that commands ask.
+pub(crate) const SERVER: &str = "TRANSSHIP_SERVER";
+/// The user name of `transship check`.
+pub(crate) const CHECK_USERNAME: &str = "TRANSSHIP_CHECK_USERNAME";
+/// The password of `transship check`.
+pub(crate) const CHECK_PASSWORD: &str = "TRANSSHIP_CHECK_PASSWORD";
+
 /// All of them.
 pub(crate) const ALL: &[EnvVar] = &[
     EnvVar { name: CONFIG, field: None, meaning: "The configuration file to read, as `--config`." },
@@ -52,6 +59,13 @@ pub(crate) const ALL: &[EnvVar] = &[
         field: None,
         meaning: "The key for stored credentials itself, 64 hexadecimal digits; several separated by commas, of which the first seals and the others open what they sealed. No key file is then read or written.",
     },
+    EnvVar {
+        name: SERVER,
+        field: None,
+        meaning: "The running server that `transship upstream check` asks, as `--server`.",
+    },
+    EnvVar { name: CHECK_USERNAME, field: None, meaning: "The user name of `transship check`, as `--username`." },
+    EnvVar { name: CHECK_PASSWORD, field: None, meaning: "The password of `transship check`." },
 ];
 
 /// The process's environment as it was at start.
