@@ -9,6 +9,7 @@ pub mod clients;
 mod daemon;
 pub mod debian_rootfs;
 pub mod hello_program;
+pub mod nginx_peer;
 pub mod plain_http;
 pub mod program;
 pub mod registry_peer;

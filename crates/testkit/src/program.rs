@@ -18,6 +18,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("dockerd", "docker.io"),
     ("htpasswd", "apache2-utils"),
     ("mount", "mount"),
+    ("nginx", "nginx-light"),
     ("podman", "podman"),
     ("runc", "runc"),
     ("skopeo", "skopeo"),

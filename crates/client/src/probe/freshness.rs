@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use http::Method;
 use http::header::{ACCEPT, AGE, CACHE_CONTROL, DATE, VARY};
-use oci::{Digest, RepositoryName};
+use oci::{Digest, Reference, RepositoryName};
 
 use super::blobs::Blob;
 use super::cache_control::CacheControl;
@@ -34,9 +34,12 @@ pub(super) enum Login {
 }
 
 /// Checks lifetimes and dates.
-pub(super) fn check(manifest: &Manifest, blob: Option<&Blob>, findings: &mut Findings) {
+pub(super) fn check(reference: &Reference, manifest: &Manifest, blob: Option<&Blob>, findings: &mut Findings) {
     by_digest(manifest, blob, findings);
-    by_tag(&manifest.get, findings);
+    match reference {
+        Reference::Tag(_) => by_tag(&manifest.get, findings),
+        Reference::Digest(_) => findings.skipped(CheckId::CacheTag, "no tag was given", ""),
+    }
     date(&manifest.get, findings);
 }
 

@@ -170,7 +170,7 @@ impl Work<'_> {
         progress(Group::Caching);
         let tag = reference.to_string();
         validators::check(session, name, &tag, &manifest, blob.as_ref(), findings).await;
-        freshness::check(&manifest, blob.as_ref(), findings);
+        freshness::check(reference, &manifest, blob.as_ref(), findings);
         freshness::check_vary(session, name, &tag, &manifest, login, findings).await;
         progress(Group::Lists);
         lists::check_tags(session, name, findings).await;
