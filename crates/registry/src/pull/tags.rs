@@ -52,12 +52,28 @@ async fn ask(core: &Core, route: &Route, query: &TagsQuery) -> Result<TagsAnswer
     let asked = upstream_fetch(route.trace, route.repo.key(), "tags", asked);
     let error = match within_first_header(route, asked).await {
         Ok(Ok(page)) => {
-            return Ok(TagsAnswer { tags: page.tags, next: page.next_last, outcome: PullOutcome::Miss, stale: None });
+            let (tags, next) = as_asked(page.tags, page.next_last, query);
+            return Ok(TagsAnswer { tags, next, outcome: PullOutcome::Miss, stale: None });
         }
         Ok(Err(error)) => route.error(&Subject::Manifest(route.name.as_ref().into()), &error),
         Err(slow) => slow,
     };
     cached(core, route, query, error).await
+}
+
+/// The page that was asked for: some registries ignore `n` and `last` and send the whole list each time.
+fn as_asked(mut tags: Vec<Tag>, next: Option<String>, query: &TagsQuery) -> (Vec<Tag>, Option<String>) {
+    if let Some(at) = query.last.as_ref().and_then(|last| tags.iter().position(|tag| tag.as_ref() == last.as_str())) {
+        tags.drain(..=at);
+    }
+    match query.n.map(|n| n as usize) {
+        Some(limit) if tags.len() > limit => {
+            tags.truncate(limit);
+            let next = tags.last().map(ToString::to_string);
+            (tags, next)
+        }
+        Some(_) | None => (tags, next),
+    }
 }
 
 /// The cached tags, if upstream's failure allows them.
@@ -76,4 +92,26 @@ async fn cached(core: &Core, route: &Route, query: &TagsQuery, error: PullError)
     tags.truncate(limit);
     let next = tags.last().filter(|_| more).map(ToString::to_string);
     Ok(TagsAnswer { tags, next, outcome: PullOutcome::Stale, stale: Some(reason) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_that_ignores_paging_is_cut_into_pages() {
+        let all = || ["a", "b", "c"].map(|tag| tag.parse().unwrap()).to_vec();
+        let page = |n, last: Option<&str>, next: Option<&str>| {
+            let query = TagsQuery { n, last: last.map(str::to_owned) };
+            let (tags, next) = as_asked(all(), next.map(str::to_owned), &query);
+            (tags.iter().map(ToString::to_string).collect::<Vec<_>>().join(","), next)
+        };
+        let some = |text: &str| Some(text.to_owned());
+        assert_eq!(page(None, None, None), ("a,b,c".to_owned(), None));
+        assert_eq!(page(Some(1), None, None), ("a".to_owned(), some("a")));
+        assert_eq!(page(Some(1), Some("a"), None), ("b".to_owned(), some("b")));
+        assert_eq!(page(Some(1), Some("b"), None), ("c".to_owned(), None));
+        assert_eq!(page(Some(2), Some("c"), None), (String::new(), None));
+        assert_eq!(page(Some(3), Some("z"), Some("c")), ("a,b,c".to_owned(), some("c")), "upstream pages by itself");
+    }
 }
