@@ -22,6 +22,8 @@ pub enum Credential {
     },
     /// A token that is sent to the upstream as it is.
     Bearer(Secret),
+    /// A refresh token (docker calls it identity token): the token server gives tokens for it, nobody else sees it.
+    IdentityToken(Secret),
 }
 
 /// Tells credentials apart in cache keys without keeping them there.
@@ -41,16 +43,19 @@ impl CredentialId {
             Some(Credential::Bearer(token)) => {
                 Self::Known(Digest::sha256_of(format!("bearer\0{}", token.expose()).as_bytes()))
             }
+            Some(Credential::IdentityToken(token)) => {
+                Self::Known(Digest::sha256_of(format!("identity\0{}", token.expose()).as_bytes()))
+            }
         }
     }
 }
 
 impl Credential {
-    /// The texts that must not turn up in messages.
-    pub(crate) fn secrets(&self) -> impl Iterator<Item = &str> {
+    /// The text that must not turn up in messages.
+    pub(crate) fn secret(&self) -> &Secret {
         match self {
-            Self::Basic { password, .. } => std::iter::once(password.expose()),
-            Self::Bearer(token) => std::iter::once(token.expose()),
+            Self::Basic { password, .. } => password,
+            Self::Bearer(token) | Self::IdentityToken(token) => token,
         }
     }
 }
@@ -96,6 +101,7 @@ mod tests {
             CredentialId::of(Some(&basic("b", "canary"))),
             CredentialId::of(Some(&basic("a", "other"))),
             CredentialId::of(Some(&Credential::Bearer(Secret::new("canary")))),
+            CredentialId::of(Some(&Credential::IdentityToken(Secret::new("canary")))),
         ];
         let distinct: std::collections::HashSet<_> = ids.iter().collect();
         assert_eq!(distinct.len(), ids.len());

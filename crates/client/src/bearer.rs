@@ -1,26 +1,30 @@
-//! Asks a token server for a token (distribution "Token Authentication Specification", GET form).
+//! Asks a token server for a token (distribution "Token Authentication Specification" and its OAuth2 form).
 //!
 //! Must not know when a token is needed or how long it is kept. Invariants: the realm was admitted by `realm`; the
 //! credential goes there and not along a redirect; an answer of the server is bounded in size and its lifetime in range.
 
 use std::time::Duration;
 
-use http::{HeaderMap, Method};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::Instant;
+use url::Url;
 
+use crate::answer::Answer;
 use crate::basic::{Credential, basic_header, bearer_header};
 use crate::body::read_document;
 use crate::error::ClientError;
 use crate::exchange::ExchangeKind;
+use crate::form;
 use crate::json_object;
 use crate::realm::Realm;
 use crate::redirect::{Journey, MayLeave, follow};
 use crate::secret::Secret;
 use crate::token_cache::Token;
 use crate::transport::{Attempt, Transport};
-use crate::upstream_error::{Asked, from_answer};
+use crate::upstream_error::{Asked, from_answer, read_start};
 
 /// Largest answer of a token server.
 const MAX_TOKEN_BODY: usize = 1024 * 1024;
@@ -31,11 +35,15 @@ const DEFAULT_LIFETIME: Duration = Duration::from_mins(1);
 /// Longest lifetime believed: a token is cheap to get again, and a revoked right should not outlive this.
 const MAX_LIFETIME_SECONDS: f64 = 3600.0;
 
+/// How we name ourselves to an OAuth2 token server.
+const CLIENT_ID: &str = "transship";
+
 /// What to ask for.
 pub(crate) struct TokenRequest<'a> {
     pub(crate) realm: &'a Realm,
     pub(crate) service: Option<&'a str>,
     pub(crate) scopes: &'a [String],
+    pub(crate) credential: Option<&'a Credential>,
 }
 
 #[derive(Deserialize)]
@@ -52,10 +60,42 @@ struct TokenBody {
 pub(crate) async fn fetch(
     transport: &Transport,
     request: &TokenRequest<'_>,
-    credential: Option<&Credential>,
     attempt: Attempt,
 ) -> Result<Token, ClientError> {
     let asked_at = Instant::now();
+    let (answer, method) = match request.credential {
+        Some(Credential::IdentityToken(token)) => {
+            let grant = [("grant_type", "refresh_token"), ("refresh_token", token.expose())];
+            (post(transport, request, &grant, attempt).await?, Method::POST)
+        }
+        Some(Credential::Basic { username, password }) => {
+            let answer = get(transport, request, Some(&basic_header(username, password)), attempt).await?;
+            if !matches!(answer.status, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED) {
+                (answer, Method::GET)
+            } else {
+                // A server of the OAuth2 form alone.
+                read_start(answer).await;
+                let grant = [("grant_type", "password"), ("username", username), ("password", password.expose())];
+                (post(transport, request, &grant, attempt).await?, Method::POST)
+            }
+        }
+        // A static token is for the upstream itself and never gets here.
+        Some(Credential::Bearer(_)) | None => (get(transport, request, None, attempt).await?, Method::GET),
+    };
+    if !answer.status.is_success() {
+        let secrets: Vec<Secret> = request.credential.map(|known| known.secret().clone()).into_iter().collect();
+        return Err(from_answer(answer, &method, Asked::TokenServer, &secrets).await);
+    }
+    read(transport, answer, asked_at).await
+}
+
+/// The form of the distribution's token specification.
+async fn get(
+    transport: &Transport,
+    request: &TokenRequest<'_>,
+    authorization: Option<&HeaderValue>,
+    attempt: Attempt,
+) -> Result<Answer, ClientError> {
     let mut url = request.realm.url().clone();
     {
         let mut query = url.query_pairs_mut();
@@ -64,24 +104,36 @@ pub(crate) async fn fetch(
         }
         query.extend_pairs(request.scopes.iter().map(|scope| ("scope", scope)));
     }
-    let authorization = match credential {
-        Some(Credential::Basic { username, password }) => Some(basic_header(username, password)),
-        // Such a token is for the upstream itself and never gets here.
-        Some(Credential::Bearer(_)) | None => None,
-    };
-    let journey = Journey {
-        method: &Method::GET,
-        url: &url,
-        headers: &HeaderMap::new(),
-        authorization: authorization.as_ref(),
-        traceparent: None,
-        kind: ExchangeKind::Token,
-        may_leave: MayLeave::Nothing,
-    };
-    let answer = follow(transport, &journey, attempt).await?;
-    if !answer.status.is_success() {
-        return Err(from_answer(answer, &Method::GET, Asked::TokenServer, credential).await);
-    }
+    follow(transport, &journey(&Method::GET, &url, &HeaderMap::new(), authorization, Bytes::new()), attempt).await
+}
+
+/// The form of its OAuth2 companion: secrets go in the body.
+async fn post(
+    transport: &Transport,
+    request: &TokenRequest<'_>,
+    grant: &[(&str, &str)],
+    attempt: Attempt,
+) -> Result<Answer, ClientError> {
+    let scopes = request.scopes.join(" ");
+    let service = request.service.map(|service| ("service", service));
+    let scope = (!scopes.is_empty()).then_some(("scope", scopes.as_str()));
+    let fields = grant.iter().copied().chain([("client_id", CLIENT_ID)]).chain(service).chain(scope);
+    let (headers, body) = (form::headers(), form::encode(fields));
+    follow(transport, &journey(&Method::POST, request.realm.url(), &headers, None, body), attempt).await
+}
+
+fn journey<'a>(
+    method: &'a Method,
+    url: &'a Url,
+    headers: &'a HeaderMap,
+    authorization: Option<&'a HeaderValue>,
+    body: Bytes,
+) -> Journey<'a> {
+    let (kind, may_leave) = (ExchangeKind::Token, MayLeave::Nothing);
+    Journey { method, url, headers, authorization, traceparent: None, body, kind, may_leave }
+}
+
+async fn read(transport: &Transport, answer: Answer, asked_at: Instant) -> Result<Token, ClientError> {
     let body = read_document(answer, "a token server's answer", MAX_TOKEN_BODY).await?;
     let wrong = |what: &str| ClientError::Protocol {
         upstream: transport.upstream().clone(),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use oci::RegistryHost;
 use url::Url;
 
-use crate::basic::Credential;
+use crate::credentials::CredentialStore;
 use crate::egress::{Network, Reach};
 use crate::profiles::{self, Profile};
 
@@ -20,7 +20,7 @@ pub struct UpstreamConfig {
     /// (`srv+https://_registry._tcp.corp.example`), whose targets are the upstream's servers.
     pub url: Url,
     /// Sent to this upstream (same scheme, host and port) and to its token hosts, nowhere else.
-    pub credential: Option<Credential>,
+    pub credentials: CredentialStore,
     /// Hosts besides the upstream's own whose token server may be given the credential. Without a port, the scheme's
     /// own port is meant. Those of the upstream's own profile need not be listed.
     pub token_hosts: Vec<RegistryHost>,
@@ -66,7 +66,7 @@ impl UpstreamConfig {
     pub fn new(url: Url) -> Self {
         Self {
             url,
-            credential: None,
+            credentials: CredentialStore::anonymous(),
             token_hosts: Vec::new(),
             profile: None,
             reach: Reach::PublicOnly,

@@ -72,6 +72,11 @@ impl Endpoint {
         format!("repository:{}{name}:{action}", self.name_prefix)
     }
 
+    /// What stands before every name, with its slash; often empty.
+    pub(crate) fn name_prefix(&self) -> &str {
+        &self.name_prefix
+    }
+
     fn with_path(&self, path: &str) -> Url {
         let mut url = self.url.clone();
         url.set_path(path);

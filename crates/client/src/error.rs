@@ -144,6 +144,16 @@ pub enum ClientError {
         /// The limit in bytes.
         limit: usize,
     },
+    /// The configured credential cannot be had: a file, a helper program or a cloud service fails. Nothing was sent.
+    #[error("the credential '{name}' for {upstream} cannot be had: {what}")]
+    CredentialUnavailable {
+        /// Whose credential.
+        upstream: Arc<str>,
+        /// Its name in the configuration.
+        name: Arc<str>,
+        /// Why, and what to do.
+        what: String,
+    },
     /// The configuration of the upstream cannot work. Only from `RegistryClient::new`.
     #[error("upstream {upstream} cannot be set up: {what}")]
     Setup {
@@ -169,6 +179,7 @@ impl ClientError {
             | Self::DigestMismatch { .. }
             | Self::Refused { .. }
             | Self::TooLarge { .. }
+            | Self::CredentialUnavailable { .. }
             | Self::Setup { .. } => false,
         }
     }
@@ -197,6 +208,7 @@ impl ClientError {
             | Self::DigestMismatch { .. }
             | Self::Refused { .. }
             | Self::TooLarge { .. }
+            | Self::CredentialUnavailable { .. }
             | Self::Setup { .. } => None,
         }
     }
@@ -216,6 +228,7 @@ impl ClientError {
             | Self::DigestMismatch { upstream, .. }
             | Self::Refused { upstream, .. }
             | Self::TooLarge { upstream, .. }
+            | Self::CredentialUnavailable { upstream, .. }
             | Self::Setup { upstream, .. } => upstream,
         }
     }
@@ -234,6 +247,7 @@ impl ClientError {
             | Self::DigestMismatch { .. }
             | Self::Refused { .. }
             | Self::TooLarge { .. }
+            | Self::CredentialUnavailable { .. }
             | Self::Setup { .. } => None,
         }
     }

@@ -82,6 +82,7 @@ impl Guests {
             headers: &call.headers,
             authorization: authorization.as_ref(),
             traceparent: None,
+            body: bytes::Bytes::new(),
             kind: call.kind,
             may_leave: MayLeave::Origin,
         };
@@ -112,7 +113,7 @@ impl Guests {
         key: &TokenKey,
         attempt: Attempt,
     ) -> Result<Token, ClientError> {
-        let request = TokenRequest { realm, service: key.service.as_deref(), scopes: &key.scopes };
-        self.tokens.get(key, || bearer::fetch(transport, &request, None, attempt)).await
+        let request = TokenRequest { realm, service: key.service.as_deref(), scopes: &key.scopes, credential: None };
+        self.tokens.get(key, || bearer::fetch(transport, &request, attempt)).await
     }
 }

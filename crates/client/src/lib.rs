@@ -16,10 +16,12 @@ mod blobs;
 mod body;
 mod config;
 mod connect_time;
+mod credentials;
 mod egress;
 mod endpoint;
 mod error;
 mod exchange;
+mod form;
 mod guest;
 mod handshake;
 mod json_object;
@@ -43,6 +45,7 @@ pub use basic::Credential;
 pub use blobs::{BlobHead, BlobResponse};
 pub use body::BlobBody;
 pub use config::{HttpVersion, Timeouts, UpstreamConfig};
+pub use credentials::{CredentialEntry, CredentialLabel, CredentialSource, CredentialStore};
 pub use egress::{
     Authorities, ClientIdentity, IdentityProblem, Network, Proxies, ProxyServer, Reach, Verification,
     is_private_address, plain_url,

@@ -26,7 +26,7 @@ impl RegistryClient {
             })
             .await;
         match outcome {
-            Err(ClientError::Unauthorized { .. }) if self.handshake().credential().is_none() => Ok(()),
+            Err(ClientError::Unauthorized { .. }) if self.handshake().is_anonymous() => Ok(()),
             outcome => outcome.map(|_| ()),
         }
     }

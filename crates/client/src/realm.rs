@@ -21,7 +21,7 @@ use crate::egress::Reach;
 use crate::profiles;
 use crate::redact;
 
-/// Whether the upstream has a credential that a realm could collect.
+/// Whether there is a credential that the realm would be given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Holding {
     Credential,
@@ -38,14 +38,13 @@ pub(crate) struct RealmRule {
     upstream: Url,
     token_hosts: Vec<RegistryHost>,
     reach: Reach,
-    holding: Holding,
 }
 
 impl Realm {
     /// The token server of a registry that a redirect led to. It is asked anonymously only, so it may stand where any
     /// realm of an upstream without a credential may.
     pub(crate) fn of_guest(realm: &str, registry: &Url, reach: Reach) -> Result<Self, String> {
-        RealmRule::new(registry.clone(), Vec::new(), reach, Holding::Nothing).admit(realm)
+        RealmRule::new(registry.clone(), Vec::new(), reach).admit(realm, Holding::Nothing)
     }
 
     pub(crate) fn url(&self) -> &Url {
@@ -54,17 +53,12 @@ impl Realm {
 }
 
 impl RealmRule {
-    pub(crate) fn new(upstream: Url, token_hosts: Vec<RegistryHost>, reach: Reach, holding: Holding) -> Self {
-        Self { upstream, token_hosts, reach, holding }
-    }
-
-    /// The same rule for a client that holds something else.
-    pub(crate) fn holding(&self, holding: Holding) -> Self {
-        Self { holding, ..self.clone() }
+    pub(crate) fn new(upstream: Url, token_hosts: Vec<RegistryHost>, reach: Reach) -> Self {
+        Self { upstream, token_hosts, reach }
     }
 
     /// Reads and judges the `realm` of a challenge. The error says what is refused and how to allow it.
-    pub(crate) fn admit(&self, realm: &str) -> Result<Realm, String> {
+    pub(crate) fn admit(&self, realm: &str, holding: Holding) -> Result<Realm, String> {
         let mut realm = Url::parse(realm).map_err(|error| format!("the token realm is no URL: {error}"))?;
         realm.set_fragment(None);
         let shown = redact::url(&realm);
@@ -80,7 +74,7 @@ impl RealmRule {
         if self.is_bound(&realm) {
             return Ok(Realm(realm));
         }
-        match self.holding {
+        match holding {
             Holding::Credential => Err(format!(
                 "the token realm {shown} is on another host than the upstream, so the credential is not sent there; \
                  if that is the upstream's token server, list its host in token_hosts"
@@ -91,6 +85,20 @@ impl RealmRule {
                  its host in token_hosts"
             )),
         }
+    }
+
+    /// Whether a refresh token may go to this realm. It is worth more than a password in transit, so it travels over
+    /// https, unless the operator's own network is all the way there is.
+    pub(crate) fn admit_identity(&self, realm: &Realm) -> Result<(), String> {
+        let plain = realm.url().scheme() == "http";
+        let internal = self.upstream.scheme() == "http" && self.reach == Reach::Internal;
+        if plain && !internal {
+            return Err(format!(
+                "an identity or refresh token is not sent over plain http, as {} would have it; use https",
+                redact::url(realm.url())
+            ));
+        }
+        Ok(())
     }
 
     fn is_bound(&self, realm: &Url) -> bool {
@@ -120,9 +128,32 @@ impl RealmRule {
 mod tests {
     use super::*;
 
-    fn rule(upstream: &str, listed: &[&str], reach: Reach, holding: Holding) -> RealmRule {
+    /// A rule together with what is held.
+    struct Case(RealmRule, Holding);
+
+    impl Case {
+        fn admit(&self, realm: &str) -> Result<Realm, String> {
+            self.0.admit(realm, self.1)
+        }
+    }
+
+    fn rule(upstream: &str, listed: &[&str], reach: Reach, holding: Holding) -> Case {
         let listed = listed.iter().map(|host| host.parse().unwrap()).collect();
-        RealmRule::new(upstream.parse().unwrap(), listed, reach, holding)
+        Case(RealmRule::new(upstream.parse().unwrap(), listed, reach), holding)
+    }
+
+    #[test]
+    fn refresh_tokens_travel_over_https_or_inside_the_house() {
+        for (upstream, realm, reach, admitted) in [
+            ("https://r.example", "https://r.example/token", Reach::PublicOnly, true),
+            ("http://r.example", "http://r.example/token", Reach::PublicOnly, false),
+            ("http://r.example", "http://r.example/token", Reach::Internal, true),
+            ("http://r.example", "https://r.example:8443/token", Reach::PublicOnly, true),
+        ] {
+            let Case(rule, _) = rule(upstream, &["r.example:8443"], reach, Holding::Credential);
+            let realm = rule.admit(realm, Holding::Credential).unwrap();
+            assert_eq!(rule.admit_identity(&realm).is_ok(), admitted, "{upstream}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! host or port and never come back; an https chain never continues over http; no more than five hops; every hop passes
 //! the egress filter.
 
+use bytes::Bytes;
 use http::header::LOCATION;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use url::Url;
@@ -23,6 +24,8 @@ pub(crate) struct Journey<'a> {
     pub(crate) headers: &'a HeaderMap,
     pub(crate) authorization: Option<&'a HeaderValue>,
     pub(crate) traceparent: Option<&'a HeaderValue>,
+    /// What is sent along; never to another origin, because only token requests have any.
+    pub(crate) body: Bytes,
     pub(crate) kind: ExchangeKind,
     pub(crate) may_leave: MayLeave,
 }
@@ -54,6 +57,7 @@ pub(crate) async fn follow(
                 headers: journey.headers,
                 authorization: journey.authorization.filter(|_| home),
                 traceparent: journey.traceparent.filter(|_| home),
+                body: if home { journey.body.clone() } else { Bytes::new() },
                 kind: journey.kind,
                 attempt,
             })

@@ -13,6 +13,7 @@ use url::Url;
 use crate::answer::Answer;
 use crate::basic::Credential;
 use crate::config::UpstreamConfig;
+use crate::credentials::{Accounts, CredentialLabel};
 use crate::egress::{Egress, read_upstream_url};
 use crate::endpoint::{Endpoint, authority};
 use crate::error::ClientError;
@@ -20,7 +21,7 @@ use crate::exchange::{ExchangeKind, ExchangeObserver};
 use crate::guest::Guests;
 use crate::handshake::{Call, Handshake};
 use crate::profiles::Profile;
-use crate::realm::{Holding, RealmRule};
+use crate::realm::RealmRule;
 use crate::retry::RetryRule;
 use crate::transport::{Attempt, Transport};
 use crate::upstream_error::{Asked, from_answer};
@@ -62,9 +63,9 @@ impl RegistryClient {
         let retry = RetryRule::new(&config);
         let profile = config.effective_profile();
         let guests = Arc::new(Guests::new(profile.redirects, config.reach));
-        let holding = if config.credential.is_some() { Holding::Credential } else { Holding::Nothing };
-        let realms = RealmRule::new(url, config.token_hosts.clone(), config.reach, holding);
-        let handshake = Handshake::new(config.credential.clone(), realms);
+        let accounts = Accounts::new(config.credentials.clone(), &endpoint);
+        let realms = RealmRule::new(url, config.token_hosts.clone(), config.reach);
+        let handshake = Handshake::new(accounts, realms);
         let transport = Arc::new(transport);
         let inner = Inner { endpoint, transport, handshake, retry, profile, guests, config, observer };
         Ok(Self { inner: Arc::new(inner) })
@@ -74,15 +75,16 @@ impl RegistryClient {
     /// tokens and a memory of challenges of its own.
     pub fn with_credential(&self, credential: Option<Credential>) -> Self {
         let Inner { endpoint, transport, handshake, retry, profile, guests, config, observer } = &*self.inner;
+        let handshake = handshake.with_credential(credential);
         let inner = Inner {
             endpoint: endpoint.clone(),
             transport: transport.clone(),
-            handshake: handshake.with_credential(credential.clone()),
             retry: *retry,
             profile,
             // Its tokens are nobody's.
             guests: guests.clone(),
-            config: UpstreamConfig { credential, ..config.clone() },
+            config: UpstreamConfig { credentials: handshake.store().clone(), ..config.clone() },
+            handshake,
             observer: observer.clone(),
         };
         Self { inner: Arc::new(inner) }
@@ -113,6 +115,12 @@ impl RegistryClient {
         self.inner.profile
     }
 
+    /// The credential that would be asked for first for this repository, by name; none when it is asked anonymously.
+    /// No network, files or programs.
+    pub fn credential_for(&self, name: &RepositoryName) -> Option<CredentialLabel> {
+        self.inner.handshake.store().describe(Some(name.as_ref()))
+    }
+
     pub(crate) fn endpoint(&self) -> &Endpoint {
         &self.inner.endpoint
     }
@@ -135,7 +143,7 @@ impl RegistryClient {
         let answer = handshake.send(transport, call, attempt).await?;
         let answer = guests.enter(transport, call, answer, attempt).await?;
         if !answer.status.is_success() && answer.status != StatusCode::NOT_MODIFIED {
-            return Err(from_answer(answer, &call.method, Asked::Registry, handshake.credential()).await);
+            return Err(from_answer(answer, &call.method, Asked::Registry, &handshake.secrets()).await);
         }
         match encoding(&answer) {
             Ok(()) => Ok(answer),

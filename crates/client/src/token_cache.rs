@@ -94,10 +94,12 @@ impl TokenCache {
         slot.settle(fetch().await)
     }
 
-    /// How long the token for `key` is still good, when there is one.
-    pub(crate) fn lives(&self, key: &TokenKey) -> Option<Duration> {
+    /// How long the longest-lived token with such a key is still good, when there is one.
+    pub(crate) fn lives(&self, such: impl Fn(&TokenKey) -> bool) -> Option<Duration> {
         let now = Instant::now();
-        self.slot(key).usable(now).map(|token| token.expires_at - now)
+        let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = slots.iter().filter(|(key, _)| such(key)).filter_map(|(_, slot)| slot.usable(now));
+        found.map(|token| token.expires_at - now).max()
     }
 
     /// Forgets a token that the upstream did not take. A newer one that has replaced it meanwhile stays.

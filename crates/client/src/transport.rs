@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, AUTHORIZATION};
 use http::{HeaderMap, HeaderValue, Method};
 use tokio::time::{Instant, timeout_at};
@@ -41,6 +42,8 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) headers: &'a HeaderMap,
     pub(crate) authorization: Option<&'a HeaderValue>,
     pub(crate) traceparent: Option<&'a HeaderValue>,
+    /// What is sent along; empty for all but token requests.
+    pub(crate) body: Bytes,
     pub(crate) kind: ExchangeKind,
     pub(crate) attempt: Attempt,
 }
@@ -183,6 +186,9 @@ fn request(url: &Url, outgoing: &Outgoing<'_>) -> reqwest::Request {
     }
     if let Some(traceparent) = outgoing.traceparent {
         headers.insert("traceparent", traceparent.clone());
+    }
+    if !outgoing.body.is_empty() {
+        *request.body_mut() = Some(outgoing.body.clone().into());
     }
     request
 }

@@ -12,10 +12,10 @@ use oci::ErrorBody;
 use tokio::time::timeout;
 
 use crate::answer::{Answer, AnsweredBy};
-use crate::basic::Credential;
 use crate::body::{BlobBody, Came};
 use crate::error::{ClientError, UpstreamAnswer};
 use crate::redact;
+use crate::secret::Secret;
 
 /// Most bytes read of an error's body.
 const MAX_ERROR_BODY: usize = 8 * 1024;
@@ -36,18 +36,13 @@ pub(crate) enum Asked {
 }
 
 /// The error that an answer without success means.
-pub(crate) async fn from_answer(
-    answer: Answer,
-    method: &Method,
-    asked: Asked,
-    credential: Option<&Credential>,
-) -> ClientError {
+pub(crate) async fn from_answer(answer: Answer, method: &Method, asked: Asked, secrets: &[Secret]) -> ClientError {
     let upstream = answer.upstream.clone();
     let (status, by) = (answer.status, answer.by);
     let retry_after = retry_after(&answer.headers, SystemTime::now());
     let words = words(answer, method).await;
-    let secrets = credential.into_iter().flat_map(Credential::secrets);
-    let message = words.map(|words| redact::message(&words, secrets)).filter(|message| !message.is_empty());
+    let secrets = || secrets.iter().map(Secret::expose);
+    let message = words.map(|words| redact::message(&words, secrets())).filter(|message| !message.is_empty());
     let answer = UpstreamAnswer { status: status.as_u16(), message };
     match (status, by, asked) {
         (StatusCode::TOO_MANY_REQUESTS, _, _) => ClientError::RateLimited { upstream, answer, retry_after },
@@ -59,7 +54,7 @@ pub(crate) async fn from_answer(
 }
 
 /// `Retry-After` (RFC 9110 section 10.2.3): seconds or a date; a date that has passed means now.
-fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     let wait = if text.bytes().all(|byte| byte.is_ascii_digit()) && !text.is_empty() {
         text.parse().map_or(MAX_RETRY_AFTER, Duration::from_secs)

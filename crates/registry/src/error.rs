@@ -228,6 +228,7 @@ pub(crate) fn from_client(
         | ClientError::Interrupted { .. }
         | ClientError::Protocol { .. }
         | ClientError::TooLarge { .. }
+        | ClientError::CredentialUnavailable { .. }
         | ClientError::Setup { .. } => PullError::UpstreamFailed { said },
     }
 }

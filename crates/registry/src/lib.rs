@@ -25,6 +25,7 @@ mod trace;
 pub use crate::core::Builtins;
 pub use access::{Action, CallerCredential, PassthroughRules, Principal};
 pub use blob_store::FilePiece;
+pub use client::CredentialLabel;
 pub use client::probe::{ImageRef, InvalidImageRef, Report};
 pub use client::{Credential, Reach, Timeouts};
 pub use error::{PullError, UpstreamSaid};

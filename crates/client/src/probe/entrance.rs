@@ -46,7 +46,7 @@ async fn base(session: &Session, first: &Seen, findings: &mut Findings) {
     match first.status {
         200 if known => findings.pass(CheckId::Base, seen, "a registry, open to all"),
         200 => findings.degraded(CheckId::Base, seen, "it answers, but names another API"),
-        401 if session.client.handshake().credential().is_some() => login(session, seen, findings).await,
+        401 if !session.client.handshake().is_anonymous() => login(session, seen, findings).await,
         401 => findings.pass(CheckId::Base, seen, "a registry that wants a login"),
         301..=308 => {
             findings.degraded(CheckId::Base, seen, "the API is somewhere else: configure the address it leads to");
@@ -142,7 +142,7 @@ fn judge(session: &Session, challenges: &[Challenge], findings: &mut Findings) {
             Err(refused) => findings.fail(id, seen, text(&refused)),
         }
     } else if with("basic").is_some() {
-        let known = session.client.handshake().credential().is_some();
+        let known = !session.client.handshake().is_anonymous();
         let plain = session.config.url.scheme() == "http" && !is_loopback(&session.config.url);
         match (known, plain) {
             (true, false) => findings.pass(id, "Basic", "the credential goes with every request"),

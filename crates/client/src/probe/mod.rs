@@ -144,10 +144,10 @@ impl Work<'_> {
         self.shown_image = Some(ImageRef { name: name.clone(), reference: Some(reference.clone()) }.to_string());
         let question = manifests::question(session, Method::HEAD, name, &reference.to_string());
         let wanted = entrance::check_challenge(session, &question, findings).await;
-        let login = match (wanted, session.client.handshake().credential()) {
+        let login = match (wanted, session.client.handshake().is_anonymous()) {
             (false, _) => Login::None,
-            (true, None) => Login::Anybody,
-            (true, Some(_)) => Login::Credential,
+            (true, true) => Login::Anybody,
+            (true, false) => Login::Credential,
         };
         self.content(name, &reference, login).await;
     }

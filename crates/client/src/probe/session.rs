@@ -135,6 +135,7 @@ impl Session {
             headers: &question.call.headers,
             authorization,
             traceparent: None,
+            body: bytes::Bytes::new(),
             kind: question.call.kind,
             attempt: self.attempt(),
         };

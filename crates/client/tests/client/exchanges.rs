@@ -32,7 +32,8 @@ async fn each_step_is_one_exchange() {
         }
     })
     .await;
-    let (client, watch) = watched(UpstreamConfig { credential: Some(basic_credential()), ..config(&server) });
+    let (client, watch) =
+        watched(UpstreamConfig { credentials: client::CredentialStore::fixed(basic_credential()), ..config(&server) });
     let blob = client.get_blob(&name(), &digest(), None).await.unwrap();
     assert_eq!(watch.all().len(), 3, "the blob's own exchange ends with its body");
     read(blob.body).await.unwrap();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use client::{ClientError, Credential, ManifestFetch, Secret, UpstreamConfig};
+use client::{ClientError, Credential, CredentialStore, ManifestFetch, Secret, UpstreamConfig};
 use serde_json::json;
 
 use crate::support::*;
@@ -141,8 +141,8 @@ async fn a_static_token_answers_a_bearer_challenge_without_a_token_server() {
         }
     })
     .await;
-    let credential = Some(Credential::Bearer(Secret::new(CANARY)));
-    pull(&client(UpstreamConfig { credential, ..config(&server) })).await.unwrap();
+    let credentials = CredentialStore::fixed(Credential::Bearer(Secret::new(CANARY)));
+    pull(&client(UpstreamConfig { credentials, ..config(&server) })).await.unwrap();
     assert!(server.seen_at("/token").is_empty());
 }
 
@@ -223,7 +223,8 @@ async fn ping_succeeds_where_a_registry_is_there_and_takes_the_login() {
     anonymous(&server).ping().await.unwrap();
     with_credential(&server).ping().await.unwrap();
     assert!(server.seen().iter().all(|seen| seen.target == "/v2/"));
-    let credential = Some(Credential::Basic { username: "ci".into(), password: Secret::new("wrong") });
-    let error = client(UpstreamConfig { credential, ..config(&server) }).ping().await.unwrap_err();
+    let credentials =
+        CredentialStore::fixed(Credential::Basic { username: "ci".into(), password: Secret::new("wrong") });
+    let error = client(UpstreamConfig { credentials, ..config(&server) }).ping().await.unwrap_err();
     assert!(matches!(error, ClientError::Unauthorized { .. }), "{error:?}");
 }

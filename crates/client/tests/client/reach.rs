@@ -49,7 +49,7 @@ fn urls_that_are_no_upstream_are_refused_without_their_secrets() {
 #[test]
 fn configurations_and_clients_print_no_secret() {
     let config = UpstreamConfig {
-        credential: Some(basic_credential()),
+        credentials: client::CredentialStore::fixed(basic_credential()),
         ..UpstreamConfig::new("https://r.example".parse().unwrap())
     };
     assert!(!format!("{config:?}").contains(CANARY));

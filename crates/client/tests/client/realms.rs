@@ -35,7 +35,11 @@ async fn a_listed_token_host_gets_it() {
     let token_server = stranger().await;
     let server = registry_naming(token_server.at("/token")).await;
     let token_hosts = vec![token_server.address().parse().unwrap()];
-    let client = client(UpstreamConfig { credential: Some(basic_credential()), token_hosts, ..config(&server) });
+    let client = client(UpstreamConfig {
+        credentials: client::CredentialStore::fixed(basic_credential()),
+        token_hosts,
+        ..config(&server)
+    });
     client.get_manifest(&name(), &tag(), None).await.unwrap();
     assert_eq!(token_server.seen().len(), 1);
     assert_eq!(token_server.seen()[0].authorization(), Some(CANARY_BASIC));

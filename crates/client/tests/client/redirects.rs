@@ -1,6 +1,6 @@
 //! Redirects: followed, but alone.
 
-use client::{ClientError, Credential, Secret, UpstreamConfig};
+use client::{ClientError, Credential, CredentialStore, Secret, UpstreamConfig};
 use oci::ByteRange;
 use serde_json::json;
 
@@ -67,7 +67,10 @@ async fn tokens_do_not_travel_either() {
         }
     })
     .await;
-    let static_token = UpstreamConfig { credential: Some(Credential::Bearer(Secret::new(CANARY))), ..config(&server) };
+    let static_token = UpstreamConfig {
+        credentials: CredentialStore::fixed(Credential::Bearer(Secret::new(CANARY))),
+        ..config(&server)
+    };
     for client in [anonymous(&server), client(static_token)] {
         let blob = client.get_blob(&name(), &digest(), None).await.unwrap();
         assert_eq!(read(blob.body).await.unwrap(), b"blob");

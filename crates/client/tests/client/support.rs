@@ -2,7 +2,9 @@
 
 use std::sync::{Arc, Mutex};
 
-use client::{Credential, Exchange, ExchangeObserver, NoObserver, Reach, RegistryClient, Secret, UpstreamConfig};
+use client::{
+    Credential, CredentialStore, Exchange, ExchangeObserver, NoObserver, Reach, RegistryClient, Secret, UpstreamConfig,
+};
 use oci::{Digest, Reference, RepositoryName};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -19,6 +21,8 @@ pub(crate) struct Seen {
     pub(crate) method: String,
     /// Path and query.
     pub(crate) target: String,
+    /// What was sent along.
+    pub(crate) body: String,
     headers: Vec<(String, String)>,
 }
 
@@ -175,8 +179,15 @@ async fn serve(mut socket: TcpStream, handler: &(dyn Fn(&Seen) -> Reply + Send +
                 Ok(_) => {}
             }
         };
-        let seen = parse(std::str::from_utf8(&input[..end]).unwrap());
+        let mut seen = parse(std::str::from_utf8(&input[..end]).unwrap());
         input.drain(..end + 4);
+        let length = seen.header("content-length").map_or(0, |length| length.parse().unwrap());
+        while input.len() < length {
+            if !matches!(socket.read_buf(&mut input).await, Ok(1..)) {
+                return;
+            }
+        }
+        seen.body = String::from_utf8(input.drain(..length).collect()).unwrap();
         log.lock().unwrap().push(seen.clone());
         let Reply { mut bytes, then } = handler(&seen);
         if seen.method == "HEAD" {
@@ -198,7 +209,8 @@ fn parse(head: &str) -> Seen {
     let mut lines = head.split("\r\n");
     let mut words = lines.next().unwrap().split(' ');
     let headers = lines.map(|line| line.split_once(": ").unwrap()).map(|(k, v)| (k.to_lowercase(), v.to_owned()));
-    Seen { method: words.next().unwrap().into(), target: words.next().unwrap().into(), headers: headers.collect() }
+    let (method, target) = (words.next().unwrap().into(), words.next().unwrap().into());
+    Seen { method, target, body: String::new(), headers: headers.collect() }
 }
 
 /// Remembers every exchange.
@@ -235,7 +247,7 @@ pub(crate) fn anonymous(server: &Server) -> RegistryClient {
 }
 
 pub(crate) fn with_credential(server: &Server) -> RegistryClient {
-    client(UpstreamConfig { credential: Some(basic_credential()), ..config(server) })
+    client(UpstreamConfig { credentials: CredentialStore::fixed(basic_credential()), ..config(server) })
 }
 
 pub(crate) fn name() -> RepositoryName {

@@ -4,7 +4,7 @@
 //! One file for each group of fields. Must know of the object's origin only whether an operator wrote it into a file.
 //! Invariant: all problems are reported at once, each with its field.
 
-mod auth;
+pub(super) mod auth;
 mod fields;
 mod passthrough;
 mod reader;

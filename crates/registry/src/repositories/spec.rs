@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use client::profiles::Profile;
-use client::{Credential, Reach};
+use client::{CredentialStore, Reach};
 use oci::{RegistryHost, RepoKey};
 use serde_json::Value;
 use url::Url;
@@ -152,7 +152,7 @@ pub struct UpstreamSpec {
     /// Scheme, host, port and optional path prefix.
     pub url: Url,
     /// What we authenticate with there; none means anonymous.
-    pub credential: Option<Credential>,
+    pub credentials: CredentialStore,
     /// Further hosts that may mint tokens for this upstream.
     pub token_hosts: Vec<RegistryHost>,
     /// Whether private and loopback addresses may be reached.

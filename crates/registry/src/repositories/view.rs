@@ -1,6 +1,6 @@
 //! A repository's document as an administrator sees it.
 //!
-//! Must not know HTTP. Invariant: nothing secret is shown; of a login, the user name and that there is a password.
+//! Must not know HTTP. Invariant: nothing secret is shown; of a credential, its name, form and user name.
 
 use client::Reach;
 use serde_json::{Map, Value, json};
@@ -60,7 +60,7 @@ fn own(upstream: &UpstreamSpec, auth: Option<&Value>) -> Map<String, Value> {
     fields.insert("token_hosts".into(), json!(upstream.token_hosts));
     fields.insert("profile".into(), upstream.profile.key.into());
     fields.insert("library_prefix".into(), upstream.library_prefix.into());
-    if let Some(auth) = auth.and_then(redacted) {
+    if let Some(auth) = auth.and_then(super::document::auth::view) {
         fields.insert("auth".into(), auth);
     }
     fields
@@ -71,10 +71,4 @@ fn written_auth(document: &Value, index: usize) -> Option<&Value> {
     let several = document.get("upstreams")?;
     let entry = several.get(index).or_else(|| (index == 0).then_some(several));
     entry.and_then(|entry| entry.get("auth")).or_else(|| document.get("auth").filter(|_| index == 0))
-}
-
-/// What may be shown of `auth`.
-fn redacted(auth: &Value) -> Option<Value> {
-    let username = auth.get("username")?;
-    Some(json!({ "username": username, "has_password": true }))
 }

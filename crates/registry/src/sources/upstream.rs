@@ -26,7 +26,7 @@ impl Upstream {
         observer: Arc<dyn ExchangeObserver>,
     ) -> Result<Self, String> {
         let config = UpstreamConfig {
-            credential: spec.credential.clone(),
+            credentials: spec.credentials.clone(),
             token_hosts: spec.token_hosts.clone(),
             profile: Some(spec.profile),
             reach: spec.reach,

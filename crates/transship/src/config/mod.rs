@@ -12,6 +12,7 @@ mod check;
 mod document;
 pub(crate) mod env_vars;
 mod fields;
+mod files_of_auth;
 mod interpolate;
 mod kind;
 mod problem;

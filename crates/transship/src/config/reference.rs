@@ -41,15 +41,11 @@ pub(crate) fn reference() -> String {
     page.push_str(
         "\n## Repositories\n\nEach entry of `repos` has a key: the first segment of the names it answers to. ",
     );
-    page.push_str("The same fields, as JSON with a `key`, are what `/api/repos` takes; `auth.password_file` is for files only.\n\n");
+    page.push_str("The same fields, as JSON with a `key`, are what `/api/repos` takes, except those marked *not over the API*.\n\n");
     page.push_str("| field | kind | default | meaning |\n|---|---|---|---|\n");
     for field in registry::FIELDS {
         let default = if field.default.is_empty() { String::new() } else { format!("`{}`", field.default) };
         row(&mut page, &[&format!("`{}`", field.path), field.kind, &default, field.meaning]);
-        if field.path == "auth.password" {
-            let meaning = "A file that holds the password, in place of `auth.password`. Read at start and on reload.";
-            row(&mut page, &["`auth.password_file`", "path", "", meaning]);
-        }
     }
     page.push_str("\n## Environment variables\n\nAn empty variable counts as unset.\n\n| variable | sets | meaning |\n|---|---|---|\n");
     for variable in env_vars::ALL {

@@ -1,11 +1,10 @@
 //! The `repos:` section: each entry is a repository document, read by the registry; here it gets its line numbers.
 //!
-//! Also the two things that only a file can say: `auth.password_file`, and `cache.fill_on_range` as the default.
+//! Also what only a file can say: `cache.fill_on_range` as the default, and that the files it names are there.
 //! Must not know what a repository's fields mean. Invariant: passwords leave this file only inside a specification.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::path::Path;
 
 use oci::RepoKey;
 use registry::{Provenance, RepositorySpec};
@@ -13,6 +12,7 @@ use serde_json::Value;
 
 use super::check::veil;
 use super::document::{Entry, Node, NodeValue};
+use super::files_of_auth;
 use super::problem::{Origin, Problem};
 use super::suggest::did_you_mean;
 
@@ -32,23 +32,17 @@ fn repository(entry: &Entry, fill_on_range: Option<&str>, problems: &mut Vec<Pro
     if let (Some(default), Value::Object(fields)) = (fill_on_range, &mut document) {
         fields.entry("fill_on_range").or_insert_with(|| default.into());
     }
-    let password = password_from_file(&mut document);
-    if let Err(message) = &password {
-        let origin = place(entry, "auth.password_file");
-        problems.push(Problem::new(origin, format!("{path}.auth.password_file"), message));
-    }
     // A key that is wrong must not hide what else is wrong with the entry.
     let stand_in = || "x".parse::<RepoKey>().expect("one letter is a repository key");
-    match RepositorySpec::from_document(key.clone().unwrap_or_else(stand_in), &document, Provenance::File) {
-        Ok(spec) => (key.is_some() && password.is_ok()).then_some(spec),
-        Err(found) => {
-            let unread = password.is_err();
-            // The missing password has been reported with its reason.
-            let found = found.into_iter().filter(|p| !(unread && p.path == "auth.password"));
-            problems.extend(found.map(|p| problem(entry, &path, &p.path, p.message)));
-            None
-        }
-    }
+    let read = RepositorySpec::from_document(key.clone().unwrap_or_else(stand_in), &document, Provenance::File);
+    let files = files_of_auth::check(&document);
+    let complete = files.is_empty();
+    let (spec, found) = match read {
+        Ok(spec) => (Some(spec), Vec::new()),
+        Err(found) => (None, found),
+    };
+    problems.extend(found.into_iter().chain(files).map(|p| problem(entry, &path, &p.path, p.message)));
+    spec.filter(|_| key.is_some() && complete)
 }
 
 fn place(entry: &Entry, path: &str) -> Origin {
@@ -61,30 +55,14 @@ fn place(entry: &Entry, path: &str) -> Origin {
 fn problem(entry: &Entry, prefix: &str, path: &str, message: String) -> Problem {
     let full = if path.is_empty() { prefix.to_owned() } else { format!("{prefix}.{path}") };
     let (section, name) = path.rsplit_once('.').map_or(("", path), |(section, name)| (section, name));
-    let known =
-        registry::FIELDS.iter().map(|f| f.path).chain(["auth.password_file"]).filter_map(|known| match section {
-            "" => known.split('.').next(),
-            section => known.strip_prefix(section)?.strip_prefix('.'),
-        });
+    // `auth[1]` has the fields of `auth`.
+    let section = section.split('[').next().unwrap_or(section);
+    let known = registry::FIELDS.iter().map(|f| f.path).filter_map(|known| match section {
+        "" => known.split('.').next(),
+        section => known.strip_prefix(section)?.strip_prefix('.'),
+    });
     let hint = message.starts_with("unknown field").then(|| did_you_mean(name, known)).flatten();
     Problem::new(place(entry, path), full, veil(&entry.node, message)).with_hint(hint)
-}
-
-/// Puts the content of `auth.password_file` in place of `auth.password`.
-fn password_from_file(document: &mut Value) -> Result<(), String> {
-    let Some(auth) = document.get_mut("auth").and_then(Value::as_object_mut) else { return Ok(()) };
-    let Some(file) = auth.remove("password_file") else { return Ok(()) };
-    let Value::String(file) = file else { return Err("must be a path".into()) };
-    if auth.contains_key("password") {
-        return Err("give password or password_file, not both".into());
-    }
-    let content = std::fs::read_to_string(Path::new(&file)).map_err(|e| format!("cannot read {file}: {e}"))?;
-    let password = content.trim_end_matches(['\r', '\n']);
-    if password.is_empty() {
-        return Err(format!("{file} is empty"));
-    }
-    auth.insert("password".into(), password.into());
-    Ok(())
 }
 
 /// Finds host names and listeners that two repositories claim, and listeners that are also the server's own.

@@ -43,11 +43,11 @@ fn repositories() -> Value {
         leaf.insert("description".into(), field.meaning.into());
         place(&mut repository, field.path, Value::Object(leaf));
     }
-    let file =
-        json!({ "type": "string", "description": "A file that holds the password; read at start and on reload." });
-    place(&mut repository, "auth.password_file", file);
-    // Or the word `passthrough`.
-    repository["properties"]["auth"]["type"] = json!(["object", "string", "null"]);
+    // Also several of them, or the word `passthrough`.
+    let auth = &mut repository["properties"]["auth"];
+    let entry = auth.clone();
+    auth["type"] = json!(["object", "array", "string", "null"]);
+    auth["items"] = entry;
     repository["anyOf"] = json!([{ "required": ["upstream"] }, { "required": ["upstreams"] }]);
     json!({ "type": ["object", "null"], "additionalProperties": repository })
 }

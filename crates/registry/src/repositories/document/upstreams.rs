@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 
 use client::profiles::{self, Profile};
-use client::{Credential, Reach};
+use client::{CredentialStore, Reach};
 use oci::RegistryHost;
 use serde_json::Value;
 use url::Url;
@@ -21,7 +21,7 @@ const OWN_FIELDS: [&str; 6] = ["url", "auth", "token_hosts", "internal", "profil
 
 /// What stands beside the URL of an upstream: in the document for the named one, in its own object for each other.
 struct Beside {
-    credential: Option<Credential>,
+    credentials: CredentialStore,
     token_hosts: Vec<RegistryHost>,
     profile: Option<&'static Profile>,
     library_prefix: Option<bool>,
@@ -30,13 +30,19 @@ struct Beside {
 
 impl Beside {
     fn nothing(reach: Reach) -> Self {
-        Self { credential: None, token_hosts: Vec::new(), profile: None, library_prefix: None, reach }
+        Self {
+            credentials: CredentialStore::anonymous(),
+            token_hosts: Vec::new(),
+            profile: None,
+            library_prefix: None,
+            reach,
+        }
     }
 
     /// What is not said here is as in `other`.
     fn or(self, other: Self) -> Self {
         Self {
-            credential: self.credential.or(other.credential),
+            credentials: if self.credentials.is_anonymous() { other.credentials } else { self.credentials },
             token_hosts: if self.token_hosts.is_empty() { other.token_hosts } else { self.token_hosts },
             profile: self.profile.or(other.profile),
             library_prefix: self.library_prefix.or(other.library_prefix),
@@ -50,7 +56,7 @@ impl Beside {
             profile,
             library_prefix: self.library_prefix.unwrap_or(profile.names.library_prefix),
             url,
-            credential: self.credential,
+            credentials: self.credentials,
             token_hosts: self.token_hosts,
             reach: self.reach,
         }
@@ -96,7 +102,7 @@ impl<'a> Reader<'a> {
             None => outer,
         };
         Beside {
-            credential: self.auth(),
+            credentials: self.auth(),
             token_hosts: self.list("token_hosts", |t| t.parse::<RegistryHost>().map_err(|e| e.to_string())),
             profile: self.parsed("profile", parse_profile),
             library_prefix: self.flag("library_prefix"),
