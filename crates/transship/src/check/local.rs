@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use client::probe::{ImageRef, Probe, Report};
-use client::{Credential, NoObserver, Reach, Secret, UpstreamConfig};
+use client::{Credential, CredentialStore, NoObserver, Reach, Secret, UpstreamConfig};
 use oci::RegistryHost;
 use url::{Host, Url};
 
@@ -42,7 +42,7 @@ fn config(url: &str, reaching: &Reaching, environment: &Environment) -> Result<U
     let reach = if reaching.internal || is_loopback(&url) { Reach::Internal } else { Reach::PublicOnly };
     let hosts: Result<Vec<RegistryHost>, _> = reaching.token_host.iter().map(|host| host.parse()).collect();
     Ok(UpstreamConfig {
-        credential: credential(reaching, environment)?,
+        credentials: credential(reaching, environment)?.map_or_else(CredentialStore::anonymous, CredentialStore::fixed),
         token_hosts: hosts.context("--token-host")?,
         reach,
         ..UpstreamConfig::new(url)
@@ -108,7 +108,7 @@ mod tests {
     fn a_login_is_whole_or_refused_and_does_not_print() {
         let both = Environment::from_pairs([(env_vars::CHECK_USERNAME, "u"), (env_vars::CHECK_PASSWORD, "canary")]);
         let made = config("https://r.example", &reaching(None), &both).unwrap();
-        assert!(made.credential.is_some() && !format!("{made:?}").contains("canary"));
+        assert!(!made.credentials.is_anonymous() && !format!("{made:?}").contains("canary"));
         let password = Environment::from_pairs([(env_vars::CHECK_PASSWORD, "canary")]);
         let error = config("https://r.example", &reaching(None), &password).unwrap_err().to_string();
         assert!(error.contains("--username") && !error.contains("canary"), "{error}");
