@@ -61,6 +61,16 @@ pub enum HttpVersion {
     Http1Only,
 }
 
+impl HttpVersion {
+    /// The word in documents.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Http1Only => "http1",
+        }
+    }
+}
+
 impl UpstreamConfig {
     /// Anonymous access to a public upstream, with the default timeouts and three attempts.
     pub fn new(url: Url) -> Self {

@@ -34,7 +34,6 @@ pub(crate) struct Core {
     pub(crate) manifest_flights: Arc<SingleFlight<crate::pull::ManifestFlight>>,
     pub(crate) metrics: Metrics,
     pub(crate) admin_lock: tokio::sync::Mutex<()>,
-    pub(crate) upstream: UpstreamDefaults,
     pub(crate) main_ports: Vec<u16>,
     file: Mutex<FileRepositories>,
     sequence: AtomicU64,
@@ -47,6 +46,8 @@ pub(crate) struct Core {
 pub(crate) struct FileRepositories {
     pub(crate) specs: Vec<RepositorySpec>,
     pub(crate) builtin: Builtins,
+    /// How clients of all upstreams behave.
+    pub(crate) upstream: UpstreamDefaults,
 }
 
 /// Whether the well-known upstreams are there.
@@ -65,13 +66,7 @@ impl std::fmt::Debug for Core {
 }
 
 impl Core {
-    pub(crate) fn new(
-        metadata: Metadata,
-        cache: Arc<Cache>,
-        metrics: Metrics,
-        upstream: UpstreamDefaults,
-        file: FileRepositories,
-    ) -> Self {
+    pub(crate) fn new(metadata: Metadata, cache: Arc<Cache>, metrics: Metrics, file: FileRepositories) -> Self {
         Self {
             fills: Fills::new(cache.clone(), metadata.clone(), metrics.clone()),
             metadata,
@@ -81,7 +76,6 @@ impl Core {
             manifest_flights: Arc::default(),
             metrics,
             admin_lock: tokio::sync::Mutex::new(()),
-            upstream,
             main_ports: Vec::new(),
             file: Mutex::new(file),
             sequence: AtomicU64::new(1),
@@ -143,21 +137,20 @@ impl Core {
                 }
             }
         }
-        self.install(specs);
+        self.install(specs, &file.upstream);
         Ok(())
     }
 
     /// Builds repositories from specs; the first spec of a key wins.
-    fn install(&self, specs: Vec<(RepositorySpec, Source)>) {
+    fn install(&self, specs: Vec<(RepositorySpec, Source)>, upstream: &UpstreamDefaults) {
         let old = self.map.load();
         let mut repositories: Vec<Arc<Repository>> = Vec::with_capacity(specs.len());
         for (spec, source) in specs {
             if repositories.iter().any(|r| r.spec().key == spec.key) {
                 continue;
             }
-            let kept =
-                old.get(spec.key.as_ref()).filter(|r| r.source() == source && r.spec().document == spec.document);
-            match kept.cloned().map_or_else(|| self.build(spec.clone(), source), Ok) {
+            let kept = old.get(spec.key.as_ref()).filter(|r| r.source() == source && r.is_as(&spec, upstream));
+            match kept.cloned().map_or_else(|| self.build(spec.clone(), source, upstream), Ok) {
                 Ok(repository) => repositories.push(repository),
                 Err(why) => tracing::error!(repo_key = %spec.key, why, "a repository cannot be set up and is left out"),
             }
@@ -167,10 +160,15 @@ impl Core {
         self.changes.send_modify(|generation| *generation += 1);
     }
 
-    fn build(&self, spec: RepositorySpec, source: Source) -> Result<Arc<Repository>, String> {
+    fn build(
+        &self,
+        spec: RepositorySpec,
+        source: Source,
+        upstream: &UpstreamDefaults,
+    ) -> Result<Arc<Repository>, String> {
         let observer = Observer::new(Arc::from(spec.key.as_ref()), self.metrics.clone());
         let observer: Arc<dyn client::ExchangeObserver> = Arc::new(observer);
-        Repository::build(spec, source, &self.upstream, &observer).map(Arc::new)
+        Repository::build(spec, source, upstream, &observer).map(Arc::new)
     }
 
     /// Forgets what is known of a repository's tags and links, in memory and in the database.

@@ -35,8 +35,8 @@ pub use outcome::{Freshness, PullOutcome};
 pub use pull::{BlobFacts, ManifestAnswer, OpenBlob, TagsAnswer, TagsQuery};
 pub use registry::{Readiness, Registry, RegistryConfig, StartError, Stores};
 pub use repositories::{
-    FIELDS, FieldDoc, FieldProblem, FillOnRange, HealthCheck, Provenance, Repository, RepositoryAdmin, RepositoryError,
-    RepositorySpec, RepositoryView, Route, RouteQuery, Source, Strategy, TagPattern, UpstreamDefaults, UpstreamSpec,
-    parse_duration,
+    FIELDS, FieldDoc, FieldProblem, FillOnRange, HealthCheck, NetworkSpec, Provenance, Repository, RepositoryAdmin,
+    RepositoryError, RepositorySpec, RepositoryView, Route, RouteQuery, Source, Strategy, TagPattern, UpstreamDefaults,
+    UpstreamSpec, parse_duration,
 };
 pub use trace::TraceParent;

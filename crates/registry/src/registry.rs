@@ -75,10 +75,8 @@ impl Registry {
     pub async fn start(config: RegistryConfig, stores: Stores, metrics: Metrics) -> Result<Self, StartError> {
         let Stores { blobs, staging, metadata } = stores;
         let cache = Cache::open(blobs, staging, metadata.clone(), config.cache_max_bytes, metrics.clone()).await?;
-        let file = FileRepositories { specs: config.repositories, builtin: config.builtins };
-        let core = Arc::new(
-            Core::new(metadata, Arc::new(cache), metrics, config.upstream, file).with_main_ports(config.main_ports),
-        );
+        let file = FileRepositories { specs: config.repositories, builtin: config.builtins, upstream: config.upstream };
+        let core = Arc::new(Core::new(metadata, Arc::new(cache), metrics, file).with_main_ports(config.main_ports));
         core.rebuild_map().await?;
         let registry = Self { core, stopping: Arc::default() };
         tokio::spawn(registry.clone().keep_house());
@@ -182,10 +180,11 @@ impl Registry {
         &self,
         repositories: Vec<RepositorySpec>,
         builtins: Builtins,
+        upstream: UpstreamDefaults,
         cache_max_bytes: u64,
     ) -> Result<(), PullError> {
         let _guard = self.core.admin_lock.lock().await;
-        self.core.replace_file(FileRepositories { specs: repositories, builtin: builtins }).await?;
+        self.core.replace_file(FileRepositories { specs: repositories, builtin: builtins, upstream }).await?;
         self.core.cache.set_max_bytes(cache_max_bytes).await;
         Ok(())
     }

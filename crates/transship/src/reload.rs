@@ -83,7 +83,7 @@ impl<'a> Reloader<'a> {
 
     async fn apply(&self, next: &Config, house: &House) -> Result<()> {
         let budget = house.cache_dir.budget(next.max_size)?;
-        house.registry.reload(next.repositories.clone(), builtins(next), budget.0).await?;
+        house.registry.reload(next.repositories.clone(), builtins(next), next.upstream.clone(), budget.0).await?;
         self.logging.set_level(&next.log_level)?;
         Ok(())
     }
@@ -99,7 +99,6 @@ fn kept(running: &Config, next: Config) -> Config {
         otlp_endpoint: running.otlp_endpoint.clone(),
         admin_token: running.admin_token.clone(),
         sealing_keys: running.sealing_keys.clone(),
-        upstream: running.upstream.clone(),
         shutdown_timeout: running.shutdown_timeout,
         max_connections: running.max_connections,
         ..next
@@ -108,8 +107,6 @@ fn kept(running: &Config, next: Config) -> Config {
 
 /// The fields that differ and cannot be changed while running.
 fn waits_for_restart(running: &Config, next: &Config) -> Vec<&'static str> {
-    let timeouts = (&running.upstream.timeouts, running.upstream.max_attempts)
-        != (&next.upstream.timeouts, next.upstream.max_attempts);
     [
         ("listen", running.listen != next.listen),
         ("cache_dir", running.cache_dir != next.cache_dir),
@@ -118,7 +115,6 @@ fn waits_for_restart(running: &Config, next: &Config) -> Vec<&'static str> {
         ("tracing.otlp_endpoint", running.otlp_endpoint != next.otlp_endpoint),
         ("admin.token_file", !running.admin_token.same_place(&next.admin_token)),
         ("secrets.key_file", !running.sealing_keys.same_place(&next.sealing_keys)),
-        ("upstream", timeouts),
         ("shutdown_timeout", running.shutdown_timeout != next.shutdown_timeout),
         ("limits.max_connections", running.max_connections != next.max_connections),
     ]

@@ -3,6 +3,7 @@
 //! Only what is configured counts: the environment is read where the configuration is, if the operator says so. Must not
 //! know upstreams. Invariants: a proxy's credential is given to that proxy alone; `Debug` does not show it.
 
+use percent_encoding::percent_decode_str;
 use reqwest::NoProxy;
 use url::Url;
 
@@ -52,9 +53,29 @@ impl ProxyServer {
         Ok(Self { url, credential })
     }
 
+    /// A proxy as environment variables have it: `http://user:password@host:port`, the scheme and login optional.
+    ///
+    /// # Errors
+    /// What is wrong with it, without repeating a password.
+    pub fn from_variable(value: &str) -> Result<Self, String> {
+        let text = if value.contains("://") { value.to_owned() } else { format!("http://{value}") };
+        let mut url = Url::parse(&text).map_err(|error| format!("is not the URL of a proxy: {error}"))?;
+        let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+        let credential = (!url.username().is_empty())
+            .then(|| (decoded(url.username()), Secret::new(decoded(url.password().unwrap_or_default()))));
+        let cleared = url.set_username("").and_then(|()| url.set_password(None));
+        cleared.map_err(|()| "is not the URL of a proxy".to_owned())?;
+        Self::new(url.as_str(), credential)
+    }
+
     /// The URL as configured, which holds no credential.
     pub fn url(&self) -> &Url {
         &self.url
+    }
+
+    /// Whether we log in at the proxy.
+    pub fn has_login(&self) -> bool {
+        self.credential.is_some()
     }
 
     pub(super) fn host(&self) -> Option<&str> {
@@ -69,7 +90,10 @@ impl ProxyServer {
     fn reqwest(&self, make: fn(Url) -> reqwest::Result<reqwest::Proxy>) -> reqwest::Result<reqwest::Proxy> {
         let proxy = make(self.url.clone())?;
         Ok(match &self.credential {
-            Some((username, password)) => proxy.basic_auth(username, password.expose()),
+            // It goes through the userinfo of a URL, which is decoded again: a percent sign must survive that.
+            Some((username, password)) => {
+                proxy.basic_auth(&username.replace('%', "%25"), &password.expose().replace('%', "%25"))
+            }
             None => proxy,
         })
     }
@@ -129,6 +153,16 @@ mod tests {
         }
         let secret = ProxyServer::new("http://p.example", Some(("u".into(), Secret::new("canary")))).unwrap();
         assert!(!format!("{secret:?} {:?}", Proxies::all(&secret, Vec::new())).contains("canary"));
+    }
+
+    #[test]
+    fn variables_may_carry_a_login_and_lack_a_scheme() {
+        let proxy = ProxyServer::from_variable("http://ci:c%40n%25ary@p.example:3128").unwrap();
+        assert_eq!(proxy.url().as_str(), "http://p.example:3128/");
+        let (username, password) = proxy.credential.unwrap();
+        assert_eq!((username.as_str(), password.expose()), ("ci", "c@n%ary"));
+        assert_eq!(ProxyServer::from_variable("p.example:3128").unwrap().url().as_str(), "http://p.example:3128/");
+        ProxyServer::from_variable("ftp://p.example").unwrap_err();
     }
 
     #[test]

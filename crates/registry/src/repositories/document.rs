@@ -6,6 +6,7 @@
 
 pub(super) mod auth;
 mod fields;
+mod network;
 mod passthrough;
 mod reader;
 mod upstreams;

@@ -3,9 +3,10 @@
 //! Must not know how requests reach it. Invariant: immutable once built; a change builds a new one, and requests
 //! under way keep the old.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use client::{ClientError, ExchangeObserver, RegistryClient, Timeouts};
+use client::{ClientError, ExchangeObserver, Proxies, RegistryClient, Timeouts};
 use oci::RepositoryName;
 
 use super::builtin;
@@ -37,12 +38,22 @@ impl Source {
 }
 
 /// How clients of all upstreams behave.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpstreamDefaults {
     /// Connect, first byte and idle limits.
     pub timeouts: Timeouts,
     /// Attempts for one exchange, the first included.
     pub max_attempts: u32,
+    /// Proxies for upstreams that do not say their own.
+    pub proxies: Proxies,
+    /// The name server to ask instead of what the system uses.
+    pub dns_server: Option<SocketAddr>,
+}
+
+impl Default for UpstreamDefaults {
+    fn default() -> Self {
+        Self { timeouts: Timeouts::default(), max_attempts: 3, proxies: Proxies::default(), dns_server: None }
+    }
 }
 
 /// A repository that can be pulled from.
@@ -54,6 +65,7 @@ pub struct Repository {
     key: Arc<str>,
     hosts: Vec<String>,
     access: Option<Arc<Access>>,
+    defaults: UpstreamDefaults,
 }
 
 impl Repository {
@@ -72,12 +84,21 @@ impl Repository {
         let sources = Sources::build(&spec, defaults, observer)?;
         let access = spec.passthrough.map(|rules| Access::new(rules, sources.named().address())).transpose()?;
         let access = access.map(Arc::new);
-        Ok(Self { sources, key: Arc::from(spec.key.as_ref()), hosts, access, spec, source })
+        Ok(Self { sources, key: Arc::from(spec.key.as_ref()), hosts, access, spec, source, defaults: defaults.clone() })
     }
 
     /// Its checked configuration.
     pub fn spec(&self) -> &RepositorySpec {
         &self.spec
+    }
+
+    /// Whether `spec` under `defaults` would be this very repository, the content of files it names included.
+    pub(crate) fn is_as(&self, spec: &RepositorySpec, defaults: &UpstreamDefaults) -> bool {
+        let networks = |spec: &RepositorySpec| {
+            let all = std::iter::once(&spec.upstream).chain(&spec.mirrors);
+            all.map(|upstream| upstream.network.clone()).collect::<Vec<_>>()
+        };
+        self.spec.document == spec.document && self.defaults == *defaults && networks(&self.spec) == networks(spec)
     }
 
     /// Where its configuration stands.

@@ -12,6 +12,7 @@ use oci::{RegistryHost, RepoKey};
 use serde_json::Value;
 use url::Url;
 
+use super::network::NetworkSpec;
 use super::pattern::TagPattern;
 use crate::access::PassthroughRules;
 
@@ -159,6 +160,8 @@ pub struct UpstreamSpec {
     pub reach: Reach,
     /// What is known of the registry: what the document says, or what its host tells.
     pub profile: &'static Profile,
+    /// Proxy, certificates, local address, patience.
+    pub network: NetworkSpec,
     /// Whether one-segment names get Docker Hub's `library/` in front.
     pub library_prefix: bool,
 }

@@ -2,9 +2,10 @@
 //!
 //! Must not know HTTP. Invariant: nothing secret is shown; of a credential, its name, form and user name.
 
-use client::Reach;
+use client::{Reach, Verification};
 use serde_json::{Map, Value, json};
 
+use super::network::NetworkSpec;
 use super::repository::Repository;
 use super::spec::UpstreamSpec;
 use crate::access::PassthroughRules;
@@ -60,10 +61,38 @@ fn own(upstream: &UpstreamSpec, auth: Option<&Value>) -> Map<String, Value> {
     fields.insert("token_hosts".into(), json!(upstream.token_hosts));
     fields.insert("profile".into(), upstream.profile.key.into());
     fields.insert("library_prefix".into(), upstream.library_prefix.into());
+    let network = network(&upstream.network);
+    if !network.is_empty() {
+        fields.insert("network".into(), network.into());
+    }
     if let Some(auth) = auth.and_then(super::document::auth::view) {
         fields.insert("auth".into(), auth);
     }
     fields
+}
+
+/// What is set of the way to the upstream; of the proxy's login, that there is one.
+fn network(spec: &NetworkSpec) -> Map<String, Value> {
+    let wait = |wait: Option<std::time::Duration>| wait.map(|d| humantime::format_duration(d).to_string().into());
+    let proxy = spec.proxies.as_ref().map(|proxies| match &proxies.https {
+        Some(server) => server.url().as_str().trim_end_matches('/').into(),
+        None => "direct".into(),
+    });
+    let login = spec.proxies.iter().flat_map(|proxies| &proxies.https).any(client::ProxyServer::has_login);
+    let except = spec.proxies.as_ref().map(|proxies| &proxies.except).filter(|except| !except.is_empty());
+    let fields: [(&str, Option<Value>); 10] = [
+        ("proxy", proxy),
+        ("has_proxy_login", login.then_some(true.into())),
+        ("no_proxy", except.map(|except| json!(except))),
+        ("files", (!spec.files.is_empty()).then(|| json!(spec.files))),
+        ("skip_tls_verify", (spec.verification == Verification::Skipped).then_some(true.into())),
+        ("bind", spec.bind.map(|address| address.to_string().into())),
+        ("http", spec.http.map(|version| version.as_str().into())),
+        ("connect_timeout", wait(spec.connect_timeout)),
+        ("first_byte_timeout", wait(spec.first_byte_timeout)),
+        ("idle_timeout", wait(spec.idle_timeout)),
+    ];
+    fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
 }
 
 /// `auth` as written for the upstream at `index`: in its own object; for the first, also beside `upstreams`.

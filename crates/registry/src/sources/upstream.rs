@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use client::{ExchangeObserver, RegistryClient, UpstreamConfig};
+use client::{ExchangeObserver, HttpVersion, RegistryClient, UpstreamConfig, Verification};
 use oci::RepositoryName;
 use url::Url;
 
@@ -30,10 +30,19 @@ impl Upstream {
             token_hosts: spec.token_hosts.clone(),
             profile: Some(spec.profile),
             reach: spec.reach,
-            timeouts: defaults.timeouts.clone(),
+            network: spec.network.network(defaults),
+            timeouts: spec.network.timeouts(defaults),
+            http: spec.network.http.unwrap_or(HttpVersion::Auto),
             max_attempts: defaults.max_attempts,
             ..UpstreamConfig::new(spec.url.clone())
         };
+        if spec.network.verification == Verification::Skipped {
+            tracing::warn!(
+                upstream = %spec.url,
+                "TLS IS NOT VERIFIED for this upstream (skip_tls_verify): whoever is on the way can read the credential \
+                 and change what is pulled by tag; give its authority as network.ca instead"
+            );
+        }
         Ok(Self {
             client: RegistryClient::new(config, observer).map_err(|e| e.to_string())?,
             address: Arc::from(spec.url.as_str().trim_end_matches('/')),

@@ -135,7 +135,7 @@ async fn start(folder: PathBuf, max_bytes: u64, document: &Value) -> Registry {
         cache_max_bytes: max_bytes,
         builtins: Builtins::Included,
         repositories: vec![lab],
-        upstream: UpstreamDefaults { timeouts, max_attempts: 3 },
+        upstream: UpstreamDefaults { timeouts, ..UpstreamDefaults::default() },
         main_ports: vec![5000],
     };
     let stores = Stores {

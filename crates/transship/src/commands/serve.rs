@@ -107,7 +107,9 @@ async fn run(
 fn watched(sources: &Sources, config: &Config, cache_dir: &CacheDir) -> Vec<PathBuf> {
     let tls = config.tls.iter().flat_map(|files| [files.cert.clone(), files.key.clone()]);
     let keys = config.sealing_keys.file(cache_dir.sealing_keys());
-    sources.file.iter().cloned().chain(tls).chain(keys).collect()
+    let upstreams = config.repositories.iter().flat_map(|repo| std::iter::once(&repo.upstream).chain(&repo.mirrors));
+    let certificates = upstreams.flat_map(|upstream| upstream.network.files.iter().cloned());
+    sources.file.iter().cloned().chain(tls).chain(keys).chain(certificates).collect()
 }
 
 fn announce(house: &House, config: &Config, open_files: Option<u64>) {

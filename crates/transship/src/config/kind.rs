@@ -20,6 +20,12 @@ use crate::logging::LogFilter;
 pub(crate) enum Kind {
     /// One address or several: `127.0.0.1:5000`, `[::]:5000`.
     Addresses,
+    /// One IP address with a port: `10.0.0.53:53`.
+    Address,
+    /// A text that is checked where it is used.
+    Text,
+    /// One text or several.
+    Texts,
     /// A path of a file or folder.
     Path,
     /// A size of at least so many bytes.
@@ -47,6 +53,9 @@ impl Kind {
     pub(crate) fn describe(self) -> String {
         match self {
             Self::Addresses => "address or list of addresses".into(),
+            Self::Address => "address with port".into(),
+            Self::Text => "text".into(),
+            Self::Texts => "text or list of texts".into(),
             Self::Path => "path".into(),
             Self::Size { .. } => "size".into(),
             Self::Duration { .. } => "duration".into(),
@@ -64,10 +73,12 @@ impl Kind {
     pub(crate) fn schema(self) -> Value {
         let variable = json!({ "type": "string", "pattern": r"\$\{" });
         match self {
-            Self::Addresses => {
+            Self::Addresses | Self::Texts => {
                 json!({ "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" }, "minItems": 1 }] })
             }
-            Self::Path | Self::LogFilter | Self::Url | Self::FillPolicy => json!({ "type": "string", "minLength": 1 }),
+            Self::Address | Self::Text | Self::Path | Self::LogFilter | Self::Url | Self::FillPolicy => {
+                json!({ "type": "string", "minLength": 1 })
+            }
             Self::Size { .. } => json!({ "type": ["string", "integer"], "examples": ["200GiB", "10GB"] }),
             Self::Duration { .. } => json!({ "type": "string", "examples": ["30s", "5m", "12h"] }),
             Self::Count { min, max } => {
@@ -86,6 +97,7 @@ impl Kind {
     pub(crate) fn check(self, node: &Node) -> Result<Value, String> {
         match self {
             Self::Addresses => addresses(node),
+            Self::Texts => texts(node),
             Self::Repositories => match &node.value {
                 NodeValue::Map(_) => Ok(node.to_json()),
                 other => Err(format!("must be a map of repositories by key, not {}", other.describe())),
@@ -99,7 +111,9 @@ impl Kind {
                 Ok(number) if (min..=max).contains(&number) => Ok(number.into()),
                 Ok(_) | Err(_) => Err(format!("must be a whole number from {min} to {max}")),
             },
-            Self::Path
+            Self::Address
+            | Self::Text
+            | Self::Path
             | Self::Size { .. }
             | Self::Duration { .. }
             | Self::Choice(_)
@@ -115,7 +129,13 @@ impl Kind {
 
     fn check_text(self, text: &str) -> Result<(), String> {
         match self {
-            Self::Path if text.is_empty() => Err("must not be empty".into()),
+            Self::Path | Self::Text if text.is_empty() => Err("must not be empty".into()),
+            Self::Address => match text.parse::<SocketAddr>() {
+                Ok(_) => Ok(()),
+                Err(_) => {
+                    Err(format!("'{text}' is not an address with a port; write 10.0.0.53:53 or [2001:db8::53]:53"))
+                }
+            },
             Self::Size { min } => match Size::parse(text)? {
                 Size(bytes) if bytes < min => Err(format!("must be at least {}", Size(min))),
                 Size(_) => Ok(()),
@@ -131,9 +151,14 @@ impl Kind {
             Self::LogFilter => LogFilter::from_str(text).map(drop),
             Self::Url => check_url(text),
             Self::FillPolicy => FillOnRange::parse(text).map(drop),
-            Self::Addresses | Self::Path | Self::Count { .. } | Self::Flag | Self::Choice(_) | Self::Repositories => {
-                Ok(())
-            }
+            Self::Addresses
+            | Self::Text
+            | Self::Texts
+            | Self::Path
+            | Self::Count { .. }
+            | Self::Flag
+            | Self::Choice(_)
+            | Self::Repositories => Ok(()),
         }
     }
 }
@@ -159,6 +184,15 @@ fn addresses(node: &Node) -> Result<Value, String> {
     };
     items.iter().try_for_each(|item| parse_address(item).map(drop))?;
     Ok(json!(items))
+}
+
+fn texts(node: &Node) -> Result<Value, String> {
+    match &node.value {
+        NodeValue::List(items) => Ok(json!(items.iter().map(scalar).collect::<Result<Vec<_>, _>>()?)),
+        NodeValue::Null | NodeValue::Bool(_) | NodeValue::Number(_) | NodeValue::Text(_) | NodeValue::Map(_) => {
+            Ok(json!([scalar(node)?]))
+        }
+    }
 }
 
 /// Reads an address to listen on.

@@ -16,6 +16,7 @@ mod files_of_auth;
 mod interpolate;
 mod kind;
 mod problem;
+mod proxies;
 mod raw;
 mod reference;
 mod repositories;

@@ -78,6 +78,11 @@ pub(crate) struct RawUpstream {
     pub(crate) first_byte_timeout: Option<Span>,
     pub(crate) idle_timeout: Option<Span>,
     pub(crate) max_attempts: Option<u32>,
+    pub(crate) proxy: Option<String>,
+    pub(crate) proxy_username: Option<String>,
+    pub(crate) proxy_password: Option<String>,
+    pub(crate) no_proxy: Vec<String>,
+    pub(crate) dns_server: Option<SocketAddr>,
 }
 
 #[derive(Deserialize, Default)]

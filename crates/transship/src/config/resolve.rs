@@ -18,6 +18,7 @@ use super::env_vars::{self, Environment};
 use super::env_vars::{ADMIN_TOKEN, SECRETS_KEY};
 use super::interpolate::interpolate;
 use super::problem::{Origin, Problem, Problems};
+use super::proxies;
 use super::raw::{RawAdmin, RawConfig, RawSecrets, RawTls, RawUpstream};
 use super::repositories;
 use super::size::Size;
@@ -187,7 +188,10 @@ impl Sources {
             log_level: raw.log.level.unwrap_or_default(),
             log_format: raw.log.format,
             otlp_endpoint: raw.tracing.otlp_endpoint,
-            upstream: upstream(&raw.upstream),
+            upstream: UpstreamDefaults {
+                proxies: proxies::resolve(&raw.upstream, &self.environment, document, problems),
+                ..upstream(&raw.upstream)
+            },
             shutdown_timeout: raw.shutdown_timeout.map_or(Duration::from_secs(30), |s| s.0),
             max_connections: raw.limits.max_connections.unwrap_or(10_000),
         })
@@ -261,5 +265,10 @@ fn upstream(raw: &RawUpstream) -> UpstreamDefaults {
         first_byte: raw.first_byte_timeout.map_or(default.first_byte, |s| s.0),
         idle: raw.idle_timeout.map_or(default.idle, |s| s.0),
     };
-    UpstreamDefaults { timeouts, max_attempts: raw.max_attempts.unwrap_or(3) }
+    UpstreamDefaults {
+        timeouts,
+        max_attempts: raw.max_attempts.unwrap_or(3),
+        dns_server: raw.dns_server,
+        ..UpstreamDefaults::default()
+    }
 }

@@ -71,7 +71,7 @@ fn of_kind(kind: &str) -> Map<String, Value> {
 /// One entry of `upstreams`: the fields that belong to one upstream, with its `url`.
 fn upstream() -> Value {
     let mut upstream = object("One upstream.");
-    let own = ["auth.", "token_hosts", "internal", "library_prefix"];
+    let own = ["auth.", "token_hosts", "internal", "library_prefix", "network."];
     for field in registry::FIELDS.iter().filter(|field| own.iter().any(|name| field.path.starts_with(name))) {
         place(&mut upstream, field.path, Value::Object(of_kind(field.kind)));
     }

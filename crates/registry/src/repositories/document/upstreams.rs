@@ -12,12 +12,13 @@ use serde_json::Value;
 use url::Url;
 
 use super::reader::Reader;
+use crate::repositories::network::NetworkSpec;
 use crate::repositories::spec::UpstreamSpec;
 
 /// Most upstreams of one repository: a client waits 20 s for an answer, and each needs its share of that.
 const MOST_UPSTREAMS: usize = 8;
 /// What an entry of `upstreams` may say for itself. Beside `upstreams`, the same fields are the named one's.
-const OWN_FIELDS: [&str; 6] = ["url", "auth", "token_hosts", "internal", "profile", "library_prefix"];
+const OWN_FIELDS: [&str; 7] = ["url", "auth", "token_hosts", "internal", "profile", "library_prefix", "network"];
 
 /// What stands beside the URL of an upstream: in the document for the named one, in its own object for each other.
 struct Beside {
@@ -26,6 +27,7 @@ struct Beside {
     profile: Option<&'static Profile>,
     library_prefix: Option<bool>,
     reach: Reach,
+    network: NetworkSpec,
 }
 
 impl Beside {
@@ -36,6 +38,7 @@ impl Beside {
             profile: None,
             library_prefix: None,
             reach,
+            network: NetworkSpec::default(),
         }
     }
 
@@ -47,6 +50,7 @@ impl Beside {
             profile: self.profile.or(other.profile),
             library_prefix: self.library_prefix.or(other.library_prefix),
             reach: self.reach,
+            network: if self.network == NetworkSpec::default() { other.network } else { self.network },
         }
     }
 
@@ -59,6 +63,7 @@ impl Beside {
             credentials: self.credentials,
             token_hosts: self.token_hosts,
             reach: self.reach,
+            network: self.network,
         }
     }
 }
@@ -106,6 +111,7 @@ impl<'a> Reader<'a> {
             token_hosts: self.list("token_hosts", |t| t.parse::<RegistryHost>().map_err(|e| e.to_string())),
             profile: self.parsed("profile", parse_profile),
             library_prefix: self.flag("library_prefix"),
+            network: self.network(),
             reach,
         }
     }
@@ -135,7 +141,7 @@ impl<'a> Reader<'a> {
 
     /// The named upstream: what stands beside `upstreams` is its own too, but a thing is said in one place.
     fn first(&mut self, path: &str, item: &'a Value, beside: Beside) -> Option<UpstreamSpec> {
-        for name in ["auth", "token_hosts", "profile", "library_prefix"] {
+        for name in ["auth", "token_hosts", "profile", "library_prefix", "network"] {
             if !self.is_absent(name) && item.get(name).is_some_and(|value| !value.is_null()) {
                 let message = format!("given twice: `{name}` beside `upstreams` is the first upstream's too");
                 self.problem(&format!("{path}.{name}"), message);
@@ -183,11 +189,11 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Reads an upstream's URL: http or https, a host, no credentials, query or fragment.
+/// Reads an upstream's URL: http or https, by itself or as a DNS service, a host, no credentials, query or fragment.
 fn parse_upstream(text: &str) -> Result<Url, String> {
     let example = "write something like https://ghcr.io";
     let url = Url::parse(text).map_err(|e| format!("'{text}' is not a URL ({e}); {example}"))?;
-    if !matches!(url.scheme(), "http" | "https") {
+    if !matches!(url.scheme(), "http" | "https" | "srv+http" | "srv+https") {
         return Err(format!("scheme '{}' is not supported; {example}", url.scheme()));
     }
     if url.host_str().is_none_or(str::is_empty) {
@@ -199,6 +205,7 @@ fn parse_upstream(text: &str) -> Result<Url, String> {
     if url.query().is_some() || url.fragment().is_some() {
         return Err(format!("must not have a query or fragment; {example}"));
     }
+    client::plain_url(&url)?;
     Ok(url)
 }
 
