@@ -102,6 +102,7 @@ pub const FIELDS: &[FieldDoc] = &[
         "0s",
         "How long an access that has ended still counts while upstream cannot be asked. At most `24h`.",
     ),
+    doc(
         "network.proxy",
         "URL or direct",
         "upstream.proxy",
