@@ -21,7 +21,7 @@ mod state;
 mod target;
 mod tls;
 
-pub use access::{Access, Account, BearerRules};
+pub use access::{Access, Account, Accounts, BearerRules, Login};
 pub use fake_upstream::FakeUpstream;
 pub use fault::{Cut, DigestHeader, Fault, Location};
 pub use gate::Gate;

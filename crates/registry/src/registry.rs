@@ -19,7 +19,7 @@ use crate::error::PullError;
 use crate::fill::Origin;
 use crate::metrics::Metrics;
 use crate::pull::{BlobFacts, ManifestAnswer, OpenBlob, TagsAnswer, TagsQuery};
-use crate::repositories::{RepositoryAdmin, RepositorySpec, Route, RouteQuery, UpstreamDefaults};
+use crate::repositories::{Repository, RepositoryAdmin, RepositorySpec, Route, RouteQuery, UpstreamDefaults};
 
 /// How often access times go to the database.
 const FLUSH_EVERY: Duration = Duration::from_secs(2);
@@ -168,6 +168,11 @@ impl Registry {
     /// The extra listeners that repositories ask for.
     pub fn listen_addresses(&self) -> Vec<std::net::SocketAddr> {
         self.core.map().iter().flat_map(|repo| repo.spec().listen.clone()).collect()
+    }
+
+    /// The repositories that take their callers' passwords.
+    pub fn passthrough_repositories(&self) -> Vec<Arc<Repository>> {
+        self.core.map().iter().filter(|repo| repo.is_passthrough()).cloned().collect()
     }
 
     /// What is counted.

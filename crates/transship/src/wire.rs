@@ -140,5 +140,22 @@ impl House {
         for error in self.listeners.reconcile(&self.registry.listen_addresses()).await {
             tracing::error!(error = format!("{:#}", explain(error)), "a repository's listener is not open");
         }
+        self.warn_of_logins_in_the_clear();
+    }
+
+    /// Callers' passwords over plain HTTP from other machines: allowed, because TLS may end in front of us, but said.
+    fn warn_of_logins_in_the_clear(&self) {
+        if self.tls.is_some() {
+            return;
+        }
+        for repo in self.registry.passthrough_repositories() {
+            let listened = self.addresses.iter().chain(&repo.spec().listen);
+            if let Some(listen) = listened.into_iter().find(|address| !address.ip().is_loopback()) {
+                tracing::warn!(
+                    repo_key = %repo.key(), %listen,
+                    "callers' passwords (auth: passthrough) come in without TLS; set tls.cert and tls.key, or end TLS in front"
+                );
+            }
+        }
     }
 }

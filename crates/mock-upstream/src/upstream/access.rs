@@ -63,6 +63,58 @@ pub enum Access {
     Basic(Account),
     /// Whoever holds a token.
     Bearer(BearerRules),
+    /// Accounts with rights of their own, as at the large public registries.
+    Accounts(Accounts),
+}
+
+/// How an account is shown, and how the lack of a right is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Login {
+    /// Basic; an account without the right gets this status (401, 403 or 404).
+    Basic(u16),
+    /// Tokens from this upstream's own `/token`, which hold what the account may; without the right it is a 401 again.
+    Bearer,
+}
+
+/// Accounts and what each may read.
+#[derive(Clone, Debug)]
+pub struct Accounts {
+    /// How they log in.
+    pub login: Login,
+    /// Each account with the repositories it may read.
+    pub rights: Vec<(Account, Vec<String>)>,
+    /// Repositories that need no account.
+    pub public: Vec<String>,
+}
+
+/// What an `Authorization` value is worth.
+enum Shown<'a> {
+    Nothing,
+    Account(&'a [String]),
+    Wrong,
+}
+
+impl Accounts {
+    fn shown(&self, authorization: Option<&str>) -> Shown<'_> {
+        let Some(authorization) = authorization else { return Shown::Nothing };
+        let known = self.rights.iter().find(|(account, _)| account.basic() == authorization);
+        known.map_or(Shown::Wrong, |(_, names)| Shown::Account(names))
+    }
+
+    /// Of `scopes`, those that a token may hold; `None` when there is no such account.
+    pub(crate) fn scopes_for(&self, authorization: Option<&str>, scopes: Vec<String>) -> Option<Vec<String>> {
+        let own = match self.shown(authorization) {
+            Shown::Nothing => &[],
+            Shown::Account(names) => names,
+            Shown::Wrong => return None,
+        };
+        let names = |scope: &str| scope.split(':').nth(1).map(str::to_owned).unwrap_or_default();
+        Some(scopes.into_iter().filter(|scope| self.may_read(own, &names(scope))).collect())
+    }
+
+    fn may_read(&self, own: &[String], name: &str) -> bool {
+        self.public.iter().chain(own).any(|known| known == name)
+    }
 }
 
 /// Tokens that were issued, by value. Shared by upstreams that stand beside each other.
@@ -108,28 +160,57 @@ fn covers(held: &str, wanted: &str) -> bool {
         if held == wanted && actions.split(',').any(|known| known == action))
 }
 
-/// The challenge that a request deserves, or `None` when it may pass.
-pub(crate) fn challenge(
+/// The refusal that a request deserves, or `None` when it may pass.
+pub(crate) fn refusal(
     access: &Access,
     tokens: &TokenTable,
     own_url: &str,
     authorization: Option<&str>,
     repository: Option<&str>,
-) -> Option<String> {
+) -> Option<Refusal> {
     match access {
         Access::Open => None,
         Access::Basic(account) => {
-            (authorization != Some(account.basic().as_str())).then(|| r#"Basic realm="fake upstream""#.to_owned())
+            (authorization != Some(account.basic().as_str())).then(|| Refusal::Challenge(BASIC.to_owned()))
         }
-        Access::Bearer(rules) => {
-            let scope = repository.map(|name| format!("repository:{name}:pull"));
-            let token = authorization.and_then(|value| value.strip_prefix("Bearer "));
-            if token.is_some_and(|token| tokens.honours(token, scope.as_deref())) {
-                return None;
+        Access::Bearer(rules) => by_token(rules, tokens, own_url, authorization, repository).map(Refusal::Challenge),
+        Access::Accounts(accounts) => match (accounts.login, accounts.shown(authorization), repository) {
+            (Login::Bearer, _, _) => {
+                by_token(&BearerRules::default(), tokens, own_url, authorization, repository).map(Refusal::Challenge)
             }
-            let realm = rules.realm.clone().unwrap_or_else(|| format!("{own_url}/token"));
-            let scope = scope.map(|scope| format!(r#",scope="{scope}""#)).unwrap_or_default();
-            Some(format!(r#"Bearer realm="{realm}",service="{}"{scope}"#, rules.service))
-        }
+            (Login::Basic(_), Shown::Nothing, Some(name)) if accounts.may_read(&[], name) => None,
+            (Login::Basic(_), Shown::Nothing | Shown::Wrong, _) => Some(Refusal::Challenge(BASIC.to_owned())),
+            (Login::Basic(_), Shown::Account(_), None) => None,
+            (Login::Basic(status), Shown::Account(own), Some(name)) => {
+                (!accounts.may_read(own, name)).then_some(Refusal::Status(status))
+            }
+        },
     }
+}
+
+const BASIC: &str = r#"Basic realm="fake upstream""#;
+
+/// How a request is refused.
+pub(crate) enum Refusal {
+    /// 401 with this challenge.
+    Challenge(String),
+    /// Another status: the account is known, and not allowed.
+    Status(u16),
+}
+
+fn by_token(
+    rules: &BearerRules,
+    tokens: &TokenTable,
+    own_url: &str,
+    authorization: Option<&str>,
+    repository: Option<&str>,
+) -> Option<String> {
+    let scope = repository.map(|name| format!("repository:{name}:pull"));
+    let token = authorization.and_then(|value| value.strip_prefix("Bearer "));
+    if token.is_some_and(|token| tokens.honours(token, scope.as_deref())) {
+        return None;
+    }
+    let realm = rules.realm.clone().unwrap_or_else(|| format!("{own_url}/token"));
+    let scope = scope.map(|scope| format!(r#",scope="{scope}""#)).unwrap_or_default();
+    Some(format!(r#"Bearer realm="{realm}",service="{}"{scope}"#, rules.service))
 }

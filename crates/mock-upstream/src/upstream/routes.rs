@@ -5,7 +5,7 @@
 use oci::Digest;
 use url::form_urlencoded;
 
-use super::access::{self, Access};
+use super::access::{self, Access, Refusal};
 use super::answer::Answer;
 use super::request_log::Entry;
 use super::state::State;
@@ -25,10 +25,11 @@ pub(crate) fn authenticate(state: &State, request: &Entry) -> Result<(), Answer>
     }
     let repository = split_path(&request.path).map(|(name, _, _)| name);
     let authorization = request.header("authorization");
-    let refused = access::challenge(&state.access(), &state.tokens, &state.url(), authorization, repository);
+    let refused = access::refusal(&state.access(), &state.tokens, &state.url(), authorization, repository);
     match refused {
         None => Ok(()),
-        Some(challenge) => Err(Answer::error(401, "UNAUTHORIZED", "authentication required")
+        Some(Refusal::Status(status)) => Err(Answer::error(status, "DENIED", "requested access is denied")),
+        Some(Refusal::Challenge(challenge)) => Err(Answer::error(401, "UNAUTHORIZED", "authentication required")
             .with("Www-Authenticate", challenge)
             .with("Docker-Distribution-Api-Version", "registry/2.0")),
     }
@@ -120,16 +121,21 @@ fn token(state: &State, request: &Entry) -> Answer {
     // A token server beside an open registry issues tokens to anybody.
     let rules = match state.access() {
         Access::Bearer(rules) => rules,
-        Access::Open | Access::Basic(_) => access::BearerRules::default(),
+        Access::Open | Access::Basic(_) | Access::Accounts(_) => access::BearerRules::default(),
     };
     let wanted = rules.account.as_ref().map(access::Account::basic);
     if wanted.is_some() && wanted.as_deref() != request.header("authorization") {
         return Answer::error(401, "UNAUTHORIZED", "wrong user name or password");
     }
-    let scopes = form_urlencoded::parse(request.query.as_bytes())
+    let scopes: Vec<String> = form_urlencoded::parse(request.query.as_bytes())
         .filter(|(name, _)| name == "scope")
         .flat_map(|(_, value)| value.split(' ').map(str::to_owned).collect::<Vec<_>>())
         .collect();
+    let scopes = match state.access() {
+        Access::Accounts(accounts) => accounts.scopes_for(request.header("authorization"), scopes),
+        Access::Open | Access::Basic(_) | Access::Bearer(_) => Some(scopes),
+    };
+    let Some(scopes) = scopes else { return Answer::error(401, "UNAUTHORIZED", "wrong user name or password") };
     let token = state.tokens.issue(scopes, rules.lifetime);
     let mut body = serde_json::json!({ "token": token, "access_token": token });
     if let Some(seconds) = rules.announced_seconds {

@@ -44,6 +44,14 @@ impl Containerd {
         self.command(&["images", "pull", "--plain-http", "--snapshotter", self.snapshotter, image])
     }
 
+    /// The same with a login, `user:password`.
+    pub fn pull_as(&self, image: &str, credentials: &str) -> Finished {
+        let login = ["--user", credentials];
+        self.command(
+            &[&["images", "pull", "--plain-http", "--snapshotter", self.snapshotter], &login[..], &[image]].concat(),
+        )
+    }
+
     /// Writes `<registry>/hosts.toml`, as an administrator does to have `registry` mirrored.
     pub fn write_hosts_toml(&self, registry: &str, content: &str) {
         let folder = self.sandbox.folder(&format!("hosts/{registry}"));

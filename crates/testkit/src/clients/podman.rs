@@ -43,6 +43,15 @@ impl Podman {
         self.command(&["pull", "--quiet", "--tls-verify=false", "--signature-policy", &policy, image])
     }
 
+    /// The same with a login, `user:password`.
+    pub fn pull_as(&self, image: &str, credentials: &str) -> Finished {
+        let policy = self.sandbox.join("policy.json").display().to_string();
+        let login = ["--creds", credentials];
+        self.command(
+            &[&["pull", "--quiet", "--tls-verify=false", "--signature-policy", &policy], &login[..], &[image]].concat(),
+        )
+    }
+
     /// `podman run --rm` without network; the image must be there.
     pub fn run(&self, image: &str, words: &[&str]) -> Finished {
         let options = ["run", "--rm", "--pull", "never", "--network", "none"];
