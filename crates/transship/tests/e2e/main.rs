@@ -21,6 +21,8 @@ mod credentials;
 mod exchange_log;
 mod fills;
 mod metrics;
+mod passthrough;
+mod passthrough_clients;
 mod pull_through;
 mod ranges;
 mod reload;
