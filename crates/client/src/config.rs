@@ -10,6 +10,7 @@ use url::Url;
 use crate::credentials::CredentialStore;
 use crate::egress::{Network, Reach};
 use crate::profiles::{self, Profile};
+use crate::weather::{Backoff, Climate, Hedging};
 
 /// Everything a client needs to know of its upstream.
 #[derive(Clone, Debug)]
@@ -34,6 +35,12 @@ pub struct UpstreamConfig {
     pub timeouts: Timeouts,
     /// Attempts for one call, the first included; 0 is taken as 1.
     pub max_attempts: u32,
+    /// How long to pause between attempts.
+    pub backoff: Backoff,
+    /// Whether slow HEADs of manifests are put a second time.
+    pub hedging: Hedging,
+    /// What is known of hosts; clients that share it heed each other's circuit breakers and `Retry-After`.
+    pub climate: Climate,
     /// Which HTTP versions to speak.
     pub http: HttpVersion,
     /// The `User-Agent`.
@@ -83,6 +90,9 @@ impl UpstreamConfig {
             network: Network::default(),
             timeouts: Timeouts::default(),
             max_attempts: 3,
+            backoff: Backoff::default(),
+            hedging: Hedging::default(),
+            climate: Climate::default(),
             http: HttpVersion::Auto,
             user_agent: concat!("transship/", env!("CARGO_PKG_VERSION")).to_owned(),
         }

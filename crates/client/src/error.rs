@@ -154,6 +154,14 @@ pub enum ClientError {
         /// Why, and what to do.
         what: String,
     },
+    /// Not asked: too many of the host's last exchanges failed, and its circuit breaker is open.
+    #[error("{upstream} is not asked for now: too many of its last exchanges failed")]
+    CircuitOpen {
+        /// The `host[:port]` that failed; a host the upstream redirects to counts for itself.
+        upstream: Arc<str>,
+        /// When it will be asked again.
+        retry_after: Duration,
+    },
     /// The configuration of the upstream cannot work. Only from `RegistryClient::new`.
     #[error("upstream {upstream} cannot be set up: {what}")]
     Setup {
@@ -168,9 +176,11 @@ impl ClientError {
     /// Whether the same call may succeed a moment later: no answer, a broken one, 408, 425, 429, 500, 502, 503, 504.
     pub fn is_temporary(&self) -> bool {
         match self {
-            Self::RateLimited { .. } | Self::Timeout { .. } | Self::Unreachable { .. } | Self::Interrupted { .. } => {
-                true
-            }
+            Self::RateLimited { .. }
+            | Self::Timeout { .. }
+            | Self::Unreachable { .. }
+            | Self::Interrupted { .. }
+            | Self::CircuitOpen { .. } => true,
             Self::UpstreamStatus { answer, .. } => matches!(answer.status, 408 | 425 | 500 | 502 | 503 | 504),
             Self::NotFound { .. }
             | Self::Unauthorized { .. }
@@ -198,6 +208,7 @@ impl ClientError {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::RateLimited { retry_after, .. } | Self::UpstreamStatus { retry_after, .. } => *retry_after,
+            Self::CircuitOpen { retry_after, .. } => Some(*retry_after),
             Self::NotFound { .. }
             | Self::Unauthorized { .. }
             | Self::Denied { .. }
@@ -229,6 +240,7 @@ impl ClientError {
             | Self::Refused { upstream, .. }
             | Self::TooLarge { upstream, .. }
             | Self::CredentialUnavailable { upstream, .. }
+            | Self::CircuitOpen { upstream, .. }
             | Self::Setup { upstream, .. } => upstream,
         }
     }
@@ -248,6 +260,7 @@ impl ClientError {
             | Self::Refused { .. }
             | Self::TooLarge { .. }
             | Self::CredentialUnavailable { .. }
+            | Self::CircuitOpen { .. }
             | Self::Setup { .. } => None,
         }
     }

@@ -155,6 +155,11 @@ impl ExchangeRecord {
         self.connect.clone()
     }
 
+    /// Whether a connection was made for it, and none came from the pool.
+    pub(crate) fn is_on_new_connection(&self) -> bool {
+        self.connect.get().is_some()
+    }
+
     pub(crate) fn head(&mut self, status: StatusCode, headers: &HeaderMap) {
         self.head_at = Some(Instant::now());
         self.exchange.status = Some(status.as_u16());

@@ -28,7 +28,8 @@ use crate::secret::Secret;
 use crate::token_cache::{TokenCache, TokenKey};
 use crate::trace_context;
 use crate::transport::{Attempt, Transport};
-use crate::upstream_error::{read_start, retry_after};
+use crate::upstream_error::read_start;
+use crate::weather::wait_hint;
 
 /// Most scopes remembered; beyond, all are forgotten and cost one 401 each again.
 const MAX_REMEMBERED: usize = 4096;
@@ -100,17 +101,30 @@ pub(crate) struct Handshake {
     realms: RealmRule,
     tokens: TokenCache,
     remembered: Mutex<HashMap<Option<String>, Scheme>>,
+    /// In whose name the last call was answered.
+    last_account: Mutex<CredentialId>,
 }
 
 impl Handshake {
     pub(crate) fn new(accounts: Accounts, realms: RealmRule) -> Self {
-        Self { accounts, realms, tokens: TokenCache::default(), remembered: Mutex::default() }
+        Self {
+            accounts,
+            realms,
+            tokens: TokenCache::default(),
+            remembered: Mutex::default(),
+            last_account: Mutex::new(CredentialId::Anonymous),
+        }
     }
 
     /// The handshake of somebody else with the same upstream: nothing learnt or got with one credential serves another.
     pub(crate) fn with_credential(&self, credential: Option<Credential>) -> Self {
         let store = credential.map_or_else(CredentialStore::anonymous, CredentialStore::fixed);
         Self::new(self.accounts.with_store(store), self.realms.clone())
+    }
+
+    /// In whose name the last call was answered: whose rate limit the next one will most likely use.
+    pub(crate) fn last_account(&self) -> CredentialId {
+        *self.last_account.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// When the token for `scope` ends, if it needs one and has one.
@@ -295,6 +309,7 @@ impl Handshake {
     ) -> Result<Authorization, ClientError> {
         let TokenSource { realm, service, scopes } = source;
         let credential = by.as_ref().map(|by| &by.credential);
+        let attempt = Attempt { account: CredentialId::of(credential), ..attempt };
         let key = TokenKey {
             realm: realm.clone(),
             service: service.clone(),
@@ -313,11 +328,14 @@ impl Handshake {
 
     /// An account that has used up its share rests while others have some left.
     fn note_limit(&self, answer: &Answer, offered: Option<&Authorization>) {
+        let by = offered.and_then(Authorization::by);
+        *self.last_account.lock().unwrap_or_else(PoisonError::into_inner) =
+            CredentialId::of(by.map(|by| &by.credential));
         if answer.status == StatusCode::TOO_MANY_REQUESTS
             && answer.by == AnsweredBy::Asked
             && let Some(by) = offered.and_then(Authorization::by)
         {
-            let wait = retry_after(&answer.headers, SystemTime::now()).unwrap_or(REST);
+            let wait = wait_hint(&answer.headers, SystemTime::now()).unwrap_or(REST);
             self.accounts.rest(by, Instant::now() + wait);
         }
     }
@@ -406,6 +424,11 @@ async fn travel(
     let authorization = offered.map(|offered| match offered {
         Authorization::Configured { header, .. } | Authorization::Token { header, .. } => header,
     });
+    let by = offered.and_then(Authorization::by);
+    let attempt = Attempt { account: CredentialId::of(by.map(|by| &by.credential)), ..attempt };
+    if let Some(by) = by {
+        transport.name_account(&call.url, attempt.account, &by.name);
+    }
     let traceparent = trace_context::current();
     let journey = Journey {
         method: &call.method,

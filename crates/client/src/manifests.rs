@@ -66,18 +66,23 @@ impl RegistryClient {
         reference: &Reference,
     ) -> Result<ManifestHead, ClientError> {
         let call = &self.manifest_call(Method::HEAD, name, reference);
-        self.retry()
-            .run(|attempt| async move {
-                let mut answer = self.ask_manifest(call, reference, attempt).await?;
-                match head(&answer) {
-                    Ok(head) => {
-                        answer.record.complete();
-                        Ok(head)
-                    }
-                    Err(error) => Err(answer.reject(error)),
-                }
-            })
-            .await
+        self.hedged(|| self.retry().run(|attempt| self.ask_head(call, reference, attempt))).await
+    }
+
+    async fn ask_head(
+        &self,
+        call: &Call,
+        reference: &Reference,
+        attempt: Attempt,
+    ) -> Result<ManifestHead, ClientError> {
+        let mut answer = self.ask_manifest(call, reference, attempt).await?;
+        match head(&answer) {
+            Ok(head) => {
+                answer.record.complete();
+                Ok(head)
+            }
+            Err(error) => Err(answer.reject(error)),
+        }
     }
 
     /// GET of a manifest. With `if_none_match`, the upstream may answer that it is still that one.

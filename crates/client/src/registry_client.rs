@@ -3,6 +3,7 @@
 //! Must not know what each question means; the files `manifests`, `blobs`, `tags` and `ping` each add theirs. Invariant:
 //! an answer that leaves `ask` is a success (or a 304 or 206 that was asked for) with its bytes as they are.
 
+use std::future::Future;
 use std::sync::Arc;
 
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
@@ -11,7 +12,7 @@ use oci::RepositoryName;
 use url::Url;
 
 use crate::answer::Answer;
-use crate::basic::Credential;
+use crate::basic::{Credential, CredentialId};
 use crate::config::UpstreamConfig;
 use crate::credentials::{Accounts, CredentialLabel};
 use crate::egress::{Egress, read_upstream_url};
@@ -22,9 +23,9 @@ use crate::guest::Guests;
 use crate::handshake::{Call, Handshake};
 use crate::profiles::Profile;
 use crate::realm::RealmRule;
-use crate::retry::RetryRule;
 use crate::transport::{Attempt, Transport};
 use crate::upstream_error::{Asked, from_answer};
+use crate::weather::{HostWeather, RateLimit, RetryRule, Weather, hedge};
 
 /// A client of one upstream. Cheap to clone; clones share connections, tokens and what was learnt.
 #[derive(Clone)]
@@ -42,6 +43,7 @@ struct Inner {
     observer: Arc<dyn ExchangeObserver>,
     profile: &'static Profile,
     guests: Arc<Guests>,
+    host: Arc<HostWeather>,
 }
 
 impl std::fmt::Debug for RegistryClient {
@@ -60,26 +62,28 @@ impl RegistryClient {
         let egress = Egress::new(&config, &url, discovery).map_err(setup)?;
         let transport = Transport::new(&config, egress, endpoint.label(), observer.clone());
         transport.admit(endpoint.url())?;
-        let retry = RetryRule::new(&config);
+        let host = config.climate.at(endpoint.url());
+        let retry = RetryRule::new(&config, host.clone());
         let profile = config.effective_profile();
         let guests = Arc::new(Guests::new(profile.redirects, config.reach));
         let accounts = Accounts::new(config.credentials.clone(), &endpoint);
         let realms = RealmRule::new(url, config.token_hosts.clone(), config.reach);
         let handshake = Handshake::new(accounts, realms);
         let transport = Arc::new(transport);
-        let inner = Inner { endpoint, transport, handshake, retry, profile, guests, config, observer };
+        let inner = Inner { endpoint, transport, handshake, retry, host, profile, guests, config, observer };
         Ok(Self { inner: Arc::new(inner) })
     }
 
     /// The same upstream for somebody else: over the same connections, with another credential (or none), and with
     /// tokens and a memory of challenges of its own.
     pub fn with_credential(&self, credential: Option<Credential>) -> Self {
-        let Inner { endpoint, transport, handshake, retry, profile, guests, config, observer } = &*self.inner;
+        let Inner { endpoint, transport, handshake, retry, host, profile, guests, config, observer } = &*self.inner;
         let handshake = handshake.with_credential(credential);
         let inner = Inner {
             endpoint: endpoint.clone(),
             transport: transport.clone(),
-            retry: *retry,
+            retry: retry.clone(),
+            host: host.clone(),
             profile,
             // Its tokens are nobody's.
             guests: guests.clone(),
@@ -119,6 +123,32 @@ impl RegistryClient {
     /// No network, files or programs.
     pub fn credential_for(&self, name: &RepositoryName) -> Option<CredentialLabel> {
         self.inner.handshake.store().describe(Some(name.as_ref()))
+    }
+
+    /// What the weather at the upstream's host is like for this client.
+    pub fn weather(&self) -> Weather {
+        self.inner.host.weather(self.account())
+    }
+
+    /// What the upstream's host said of the rate limits of all accounts it is asked with, by name.
+    pub fn rate_limits(&self) -> Vec<RateLimit> {
+        self.inner.host.rate_limits()
+    }
+
+    fn account(&self) -> CredentialId {
+        self.inner.handshake.last_account()
+    }
+
+    /// Puts the question of a HEAD, a second time when the answer is slow and that is wanted.
+    pub(crate) async fn hedged<T, Asking>(&self, ask: impl Fn() -> Asking) -> Result<T, ClientError>
+    where
+        Asking: Future<Output = Result<T, ClientError>>,
+    {
+        let Inner { host, config, .. } = &*self.inner;
+        match host.hedge_after(config.hedging, self.account()) {
+            Some(delay) => hedge(delay, Box::pin(ask()), || host.may_retry(), Box::pin(ask())).await,
+            None => Box::pin(ask()).await,
+        }
     }
 
     pub(crate) fn endpoint(&self) -> &Endpoint {

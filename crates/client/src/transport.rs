@@ -12,11 +12,13 @@ use tokio::time::{Instant, timeout_at};
 use url::Url;
 
 use crate::answer::{Answer, AnsweredBy};
+use crate::basic::CredentialId;
 use crate::config::{Timeouts, UpstreamConfig};
 use crate::connect_time::noting;
 use crate::egress::{Egress, EgressRefused};
 use crate::error::{ClientError, TimeoutPhase, chain};
 use crate::exchange::{ExchangeKind, ExchangeObserver, ExchangeRecord, ExchangeStart};
+use crate::weather::{Climate, Question};
 
 /// The connections of one upstream.
 pub(crate) struct Transport {
@@ -24,6 +26,7 @@ pub(crate) struct Transport {
     timeouts: Timeouts,
     upstream: Arc<str>,
     observer: Arc<dyn ExchangeObserver>,
+    climate: Climate,
 }
 
 /// Which attempt of a call this is, and when the call must have an answer.
@@ -33,6 +36,8 @@ pub(crate) struct Attempt {
     pub(crate) number: u32,
     /// When the last of its answers must have begun.
     pub(crate) deadline: Instant,
+    /// In whose name it is asked: rate limits and waits are by account.
+    pub(crate) account: CredentialId,
 }
 
 /// One request.
@@ -55,11 +60,17 @@ impl Transport {
         upstream: &Arc<str>,
         observer: Arc<dyn ExchangeObserver>,
     ) -> Self {
-        Self { egress, timeouts: config.timeouts.clone(), upstream: upstream.clone(), observer }
+        let (timeouts, climate) = (config.timeouts.clone(), config.climate.clone());
+        Self { egress, timeouts, upstream: upstream.clone(), observer, climate }
     }
 
     pub(crate) fn upstream(&self) -> &Arc<str> {
         &self.upstream
+    }
+
+    /// Under which name an account of the host is reported.
+    pub(crate) fn name_account(&self, url: &Url, account: CredentialId, name: &Arc<str>) {
+        self.climate.at(url).name_account(account, name);
     }
 
     pub(crate) fn refused(&self, what: impl Into<String>) -> ClientError {
@@ -92,6 +103,10 @@ impl Transport {
                     continue;
                 }
             }
+            // Of several servers, one that rests says nothing of the next.
+            if matches!(outcome, Err(ClientError::CircuitOpen { .. })) && destinations.peek().is_some() {
+                continue;
+            }
             return outcome;
         }
         Err(self.undiscovered("no server is known".to_owned()))
@@ -111,6 +126,10 @@ impl Transport {
 
     async fn send_to(&self, url: &Url, outgoing: &Outgoing<'_>) -> Result<Answer, ClientError> {
         self.admit(url)?;
+        let Outgoing { method, kind, attempt, .. } = *outgoing;
+        let question = Question { method, kind, account: attempt.account };
+        let admission = self.climate.at(url).admit(&question)?;
+        let asked_at = Instant::now();
         let start = ExchangeStart {
             upstream: &self.upstream,
             method: outgoing.method,
@@ -120,16 +139,23 @@ impl Transport {
         };
         let mut record = ExchangeRecord::begin(&self.observer, &start);
         let head = noting(record.connect_slot(), self.egress.client(url).execute(request(url, outgoing)));
-        let give_up = outgoing.attempt.deadline.min(Instant::now() + self.timeouts.first_byte);
+        let patience = Instant::now() + self.timeouts.first_byte;
+        let give_up = attempt.deadline.min(patience);
         let failure = match timeout_at(give_up, head).await {
             Ok(Ok(response)) => {
                 self.note_address(url, &response, &record);
                 record.head(response.status(), response.headers());
+                admission.answered(response.status(), response.headers(), asked_at.elapsed());
                 return Ok(self.answer(response, record));
             }
             Ok(Err(error)) => self.failure(error.without_url()),
             Err(_) => ClientError::Timeout { upstream: self.upstream.clone(), phase: TimeoutPhase::FirstByte },
         };
+        // An attempt that was cut short by the call's own deadline says nothing.
+        let in_full = Instant::now() < give_up || give_up == patience;
+        if in_full && is_the_hosts_fault(&failure, record.is_on_new_connection()) {
+            admission.failed();
+        }
         record.fail(failure.to_string());
         Err(failure)
     }
@@ -174,6 +200,13 @@ impl Transport {
 /// Whether nothing was sent, because there was nobody to send it to.
 fn is_without_connection(error: &ClientError) -> bool {
     matches!(error, ClientError::Unreachable { .. } | ClientError::Timeout { phase: TimeoutPhase::Connect, .. })
+}
+
+/// Whether a failure without an answer counts against the host. A connection from the pool may have been closed while it
+/// was idle, which says nothing.
+fn is_the_hosts_fault(failure: &ClientError, new_connection: bool) -> bool {
+    matches!(failure, ClientError::Timeout { .. } | ClientError::Unreachable { .. })
+        || (new_connection && matches!(failure, ClientError::Interrupted { .. }))
 }
 
 fn request(url: &Url, outgoing: &Outgoing<'_>) -> reqwest::Request {

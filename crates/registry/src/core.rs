@@ -96,8 +96,13 @@ impl Core {
     }
 
     /// Takes over what the configuration file says now.
-    pub(crate) async fn replace_file(&self, file: FileRepositories) -> Result<(), PullError> {
-        *self.file.lock().unwrap_or_else(PoisonError::into_inner) = file;
+    pub(crate) async fn replace_file(&self, mut file: FileRepositories) -> Result<(), PullError> {
+        {
+            let mut current = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+            // What is known of hosts outlives a change of the file: a `Retry-After` holds on.
+            file.upstream.climate = current.upstream.climate.clone();
+            *current = file;
+        }
         self.rebuild_map().await
     }
 

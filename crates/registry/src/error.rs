@@ -108,6 +108,14 @@ pub enum PullError {
         /// What happened.
         said: UpstreamSaid,
     },
+    /// Upstream is not asked: its circuit breaker is open, or a limit of ours is used up.
+    #[error("upstream {} is not asked for now ({}); nothing cached can stand in", said.upstream, said.message)]
+    UpstreamResting {
+        /// When it is worth asking us again.
+        retry_after: Duration,
+        /// Why it is not asked.
+        said: UpstreamSaid,
+    },
     /// Our own rules stopped the exchange: a private address, a foreign token realm, a bad redirect.
     #[error("refused to follow upstream {}: {}", said.upstream, said.message)]
     EgressRefused {
@@ -170,6 +178,7 @@ impl PullError {
             | Self::UpstreamFailed { said }
             | Self::UpstreamUnreachable { said }
             | Self::UpstreamTimeout { said }
+            | Self::UpstreamResting { said, .. }
             | Self::EgressRefused { said }
             | Self::Corrupt { said, .. }
             | Self::ManifestInvalid { said } => Some(said),
@@ -218,6 +227,7 @@ pub(crate) fn from_client(
         },
         ClientError::Unauthorized { .. } | ClientError::Denied { .. } => PullError::Denied { said },
         ClientError::RateLimited { retry_after, .. } => PullError::RateLimited { retry_after: *retry_after, said },
+        ClientError::CircuitOpen { retry_after, .. } => PullError::UpstreamResting { retry_after: *retry_after, said },
         ClientError::Timeout { .. } => PullError::UpstreamTimeout { said },
         ClientError::Unreachable { .. } => PullError::UpstreamUnreachable { said },
         ClientError::Refused { .. } => PullError::EgressRefused { said },

@@ -126,7 +126,9 @@ fn status_of(error: &PullError) -> (StatusCode, ErrorCode) {
         PullError::UpstreamTimeout { .. } => (StatusCode::GATEWAY_TIMEOUT, ErrorCode::Unknown),
         PullError::Unsupported(_) => (StatusCode::NOT_IMPLEMENTED, ErrorCode::Unsupported),
         PullError::Storage(_) => (StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Unknown),
-        PullError::ShuttingDown => (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unknown),
+        PullError::UpstreamResting { .. } | PullError::ShuttingDown => {
+            (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unknown)
+        }
     }
 }
 
@@ -143,6 +145,7 @@ fn retry_after(error: &PullError) -> Option<Duration> {
         PullError::RateLimited { retry_after, .. } => {
             Some(retry_after.unwrap_or(RETRY_AFTER_DEFAULT).min(RETRY_AFTER_MOST))
         }
+        PullError::UpstreamResting { retry_after, .. } => Some((*retry_after).min(RETRY_AFTER_MOST)),
         PullError::ShuttingDown => Some(Duration::from_secs(1)),
         PullError::AccessUndecided { .. } => Some(RETRY_AFTER_DEFAULT),
         PullError::NameInvalid(_)
@@ -243,6 +246,7 @@ mod tests {
             (PullError::UpstreamFailed { said: said() }, 502, "UNKNOWN"),
             (PullError::UpstreamUnreachable { said: said() }, 502, "UNKNOWN"),
             (PullError::UpstreamTimeout { said: said() }, 504, "UNKNOWN"),
+            (PullError::UpstreamResting { retry_after: Duration::from_secs(4), said: said() }, 503, "UNKNOWN"),
             (PullError::EgressRefused { said: said() }, 403, "DENIED"),
             (PullError::Corrupt { expected: Box::new(digest), actual: Box::new(digest), said: said() }, 502, "UNKNOWN"),
             (PullError::ManifestInvalid { said: said() }, 502, "MANIFEST_INVALID"),

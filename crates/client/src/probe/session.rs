@@ -18,6 +18,7 @@ use url::Url;
 use super::report::ProbeExchange;
 use super::seen::{Body, Seen};
 use crate::answer::Answer;
+use crate::basic::CredentialId;
 use crate::body::{BlobBody, Came};
 use crate::config::UpstreamConfig;
 use crate::error::ClientError;
@@ -145,7 +146,8 @@ impl Session {
 
     fn attempt(&self) -> Attempt {
         // Room for a challenge, a token and a redirect.
-        Attempt { number: 1, deadline: Instant::now() + self.config.timeouts.first_byte * 2 }
+        let deadline = Instant::now() + self.config.timeouts.first_byte * 2;
+        Attempt { number: 1, deadline, account: CredentialId::Anonymous }
     }
 
     async fn see(&self, answer: Answer, started: Instant, question: &Question) -> Seen {

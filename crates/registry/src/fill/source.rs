@@ -178,6 +178,7 @@ fn is_worth_retrying(error: &PullError) -> bool {
         | PullError::Denied { .. }
         | PullError::Unauthorized { .. }
         | PullError::AccessUndecided { .. }
+        | PullError::UpstreamResting { .. }
         | PullError::EgressRefused { .. }
         | PullError::Corrupt { .. }
         | PullError::ManifestInvalid { .. }

@@ -15,6 +15,7 @@ pub(super) fn stale_reason(error: &PullError, age: Duration, spec: &RepositorySp
         | PullError::UpstreamFailed { .. }
         | PullError::UpstreamUnreachable { .. }
         | PullError::UpstreamTimeout { .. }
+        | PullError::UpstreamResting { .. }
         | PullError::EgressRefused { .. }
         | PullError::Corrupt { .. }
         | PullError::ManifestInvalid { .. }
@@ -36,8 +37,12 @@ pub(super) fn stale_reason(error: &PullError, age: Duration, spec: &RepositorySp
 /// How long a tag rests after a failed check before upstream is asked again.
 pub(super) fn rest_after(error: &PullError) -> Duration {
     let most = Duration::from_hours(1);
+    let usual = Duration::from_secs(5);
     if let PullError::RateLimited { retry_after, .. } = error {
         return retry_after.unwrap_or(Duration::from_secs(30)).min(most);
     }
-    Duration::from_secs(5)
+    if let PullError::UpstreamResting { retry_after, .. } = error {
+        return (*retry_after).clamp(Duration::from_secs(1), usual);
+    }
+    usual
 }

@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use client::{ClientError, ExchangeObserver, Proxies, RegistryClient, Timeouts};
+use client::{Backoff, ClientError, Climate, ExchangeObserver, Hedging, Proxies, RegistryClient, Timeouts};
 use oci::RepositoryName;
 
 use super::builtin;
@@ -48,11 +48,25 @@ pub struct UpstreamDefaults {
     pub proxies: Proxies,
     /// The name server to ask instead of what the system uses.
     pub dns_server: Option<SocketAddr>,
+    /// How long to pause between attempts.
+    pub backoff: Backoff,
+    /// Whether slow HEADs of manifests are put a second time.
+    pub hedging: Hedging,
+    /// What is known of hosts: one for the process.
+    pub climate: Climate,
 }
 
 impl Default for UpstreamDefaults {
     fn default() -> Self {
-        Self { timeouts: Timeouts::default(), max_attempts: 3, proxies: Proxies::default(), dns_server: None }
+        Self {
+            timeouts: Timeouts::default(),
+            max_attempts: 3,
+            proxies: Proxies::default(),
+            dns_server: None,
+            backoff: Backoff::default(),
+            hedging: Hedging::default(),
+            climate: Climate::default(),
+        }
     }
 }
 

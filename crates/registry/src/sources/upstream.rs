@@ -34,6 +34,9 @@ impl Upstream {
             timeouts: spec.network.timeouts(defaults),
             http: spec.network.http.unwrap_or(HttpVersion::Auto),
             max_attempts: defaults.max_attempts,
+            backoff: defaults.backoff,
+            hedging: defaults.hedging,
+            climate: defaults.climate.clone(),
             ..UpstreamConfig::new(spec.url.clone())
         };
         if spec.network.verification == Verification::Skipped {

@@ -2,29 +2,33 @@
 //!
 //! Only calls that change nothing upstream go through here (GET and HEAD). Must not know requests. Invariants: the number
 //! of attempts and the time for all of them are bounded; an upstream that asks for a longer wait than a request can wait
-//! is left alone and the wait reported.
+//! is left alone and the wait reported; retries beyond the host's budget are not made, so that they never multiply an
+//! outage.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
+use super::backoff::Backoff;
+use super::host::HostWeather;
+use crate::basic::CredentialId;
 use crate::config::{Timeouts, UpstreamConfig};
 use crate::error::ClientError;
 use crate::transport::Attempt;
 
-/// The longest first pause; it doubles with every attempt.
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-
-/// The longest pause.
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// The longest jitter after a wait that the upstream asked for.
+const AFTER_WISH: Duration = Duration::from_millis(200);
 
 /// The longest `Retry-After` that is waited for inside a request.
 const LONGEST_WISH: Duration = Duration::from_secs(3);
 
 /// How often and how long one call is tried.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone)]
 pub(crate) struct RetryRule {
+    host: Arc<HostWeather>,
+    backoff: Backoff,
     max_attempts: u32,
     /// For the beginning of the last answer, over all attempts: 20 s with the default time-outs, below the 30 s after
     /// which container clients give up on us.
@@ -32,9 +36,11 @@ pub(crate) struct RetryRule {
 }
 
 impl RetryRule {
-    pub(crate) fn new(config: &UpstreamConfig) -> Self {
+    /// For calls to `host`, whose retry budget counts.
+    pub(crate) fn new(config: &UpstreamConfig, host: Arc<HostWeather>) -> Self {
         let Timeouts { first_byte, .. } = config.timeouts;
-        Self { max_attempts: config.max_attempts.max(1), budget: first_byte + first_byte / 3 }
+        let max_attempts = config.max_attempts.max(1);
+        Self { host, backoff: config.backoff, max_attempts, budget: first_byte + first_byte / 3 }
     }
 
     /// Runs `call` until it succeeds, fails for good, or the attempts or the time are used up.
@@ -45,13 +51,15 @@ impl RetryRule {
     {
         let deadline = Instant::now() + self.budget;
         let mut number = 1;
+        self.host.earn_retries();
         loop {
-            let error = match call(Attempt { number, deadline }).await {
+            let attempt = Attempt { number, deadline, account: CredentialId::Anonymous };
+            let error = match call(attempt).await {
                 Ok(done) => return Ok(done),
                 Err(error) => error,
             };
             let Some(pause) = self.pause(&error, number) else { return Err(error) };
-            if Instant::now() + pause >= deadline {
+            if Instant::now() + pause >= deadline || !self.host.may_retry() {
                 return Err(error);
             }
             sleep(pause).await;
@@ -64,39 +72,34 @@ impl RetryRule {
         if number >= self.max_attempts || !error.is_temporary() {
             return None;
         }
+        // Nothing was asked, and nothing will be within a request's time.
+        if matches!(error, ClientError::CircuitOpen { .. }) {
+            return None;
+        }
         let wish = error.retry_after();
         // A bare 429 is an abuse limit: asking again soon makes it last longer.
         if wish.is_none() && matches!(error, ClientError::RateLimited { .. }) {
             return None;
         }
-        let backoff = full_jitter(longest_pause(number));
         match wish {
             Some(wish) if wish > LONGEST_WISH => None,
-            Some(wish) => Some(wish + full_jitter(FIRST_PAUSE)),
-            None => Some(backoff),
+            Some(wish) => Some(wish + AFTER_WISH.mul_f64(fastrand::f64())),
+            None => Some(self.backoff.pause(number)),
         }
     }
-}
-
-fn longest_pause(number: u32) -> Duration {
-    let doublings = number.saturating_sub(1).min(16);
-    (FIRST_PAUSE * (1 << doublings)).min(LONGEST_PAUSE)
-}
-
-/// Somewhere between nothing and the longest, so that clients that failed together do not come back together.
-fn full_jitter(longest: Duration) -> Duration {
-    longest.mul_f64(fastrand::f64())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Climate;
     use crate::error::{TimeoutPhase, UpstreamAnswer};
 
     fn rule(max_attempts: u32) -> RetryRule {
         let mut config = UpstreamConfig::new("https://r.example".parse().unwrap());
         config.max_attempts = max_attempts;
-        RetryRule::new(&config)
+        let host = Climate::default().at(&config.url);
+        RetryRule::new(&config, host)
     }
 
     fn status(status: u16, retry_after: Option<u64>) -> ClientError {
@@ -116,15 +119,15 @@ mod tests {
     #[test]
     fn pauses_grow_within_bounds_and_heed_wishes() {
         for number in 1..=40 {
-            assert!(rule(u32::MAX).pause(&timeout(), number).unwrap() <= LONGEST_PAUSE);
+            assert!(rule(u32::MAX).pause(&timeout(), number).unwrap() <= Backoff::default().max);
         }
-        assert_eq!(longest_pause(1), FIRST_PAUSE);
-        assert_eq!(longest_pause(3), FIRST_PAUSE * 4);
         let wished = rule(3).pause(&status(503, Some(2)), 1).unwrap();
         assert!((Duration::from_secs(2)..=Duration::from_millis(2200)).contains(&wished), "{wished:?}");
         assert_eq!(rule(3).pause(&status(503, Some(60)), 1), None);
         assert_eq!(rule(3).pause(&status(429, None), 1), None);
         assert!(rule(3).pause(&status(429, Some(1)), 1).is_some());
+        let open = ClientError::CircuitOpen { upstream: "r.example".into(), retry_after: Duration::ZERO };
+        assert_eq!(rule(3).pause(&open, 1), None);
     }
 
     #[test]
@@ -172,5 +175,19 @@ mod tests {
         slow.await.unwrap_err();
         assert_eq!(slow_attempts, 3, "7 s each, 20 s in all: none begins after that");
         assert!(started.elapsed() < Duration::from_secs(29));
+    }
+    #[tokio::test(start_paused = true)]
+    async fn an_outage_is_not_multiplied() {
+        let rule = rule(3);
+        let attempts = std::cell::Cell::new(0_u32);
+        for _ in 0..1000 {
+            let failing = |_| {
+                attempts.set(attempts.get() + 1);
+                std::future::ready(Err::<(), _>(timeout()))
+            };
+            rule.run(failing).await.unwrap_err();
+        }
+        // 1000 calls earn 200 retries; the floor and the pauses' time give some more.
+        assert!((1200..1400).contains(&attempts.get()), "{}", attempts.get());
     }
 }
