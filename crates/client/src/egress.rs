@@ -26,3 +26,4 @@ pub use self::identity::{ClientIdentity, IdentityProblem};
 pub use self::network::{Authorities, Network, Verification};
 pub use self::proxy::{Proxies, ProxyServer};
 pub(crate) use self::route::Egress;
+pub(crate) use self::tls::towards_upstream;

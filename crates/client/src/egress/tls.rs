@@ -13,7 +13,7 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls_platform_verifier::Verifier;
 
 use super::identity::{ClientIdentity, IdentityProblem};
-use super::network::{Authorities, Verification};
+use super::network::{Authorities, Network, Verification};
 use crate::config::HttpVersion;
 
 /// What TLS connections of one client accept and show.
@@ -24,6 +24,18 @@ pub(super) struct TlsRules<'a> {
     /// Proxies that we speak TLS with, and what is accepted of them.
     pub(super) proxies: Vec<String>,
     pub(super) proxy_authorities: &'a Authorities,
+}
+
+/// TLS as it is spoken with the upstream itself, no proxy between.
+pub(crate) fn towards_upstream(network: &Network, http: HttpVersion) -> Result<ClientConfig, String> {
+    let rules = TlsRules {
+        authorities: &network.authorities,
+        identity: network.identity.as_ref(),
+        verification: network.verification,
+        proxies: Vec::new(),
+        proxy_authorities: &Authorities::default(),
+    };
+    client_config(&rules, http)
 }
 
 pub(super) fn client_config(rules: &TlsRules<'_>, http: HttpVersion) -> Result<ClientConfig, String> {

@@ -76,7 +76,7 @@ async fn login(session: &Session, seen: String, findings: &mut Findings) {
 
 fn protocol(session: &Session, first: &Seen, findings: &mut Findings) {
     let seen = format!("{:?}", first.version);
-    match (session.config.url.scheme(), first.version) {
+    match (session.url().scheme(), first.version) {
         ("https", Version::HTTP_2) => {
             findings.pass(CheckId::Http2, seen, "many small requests share one connection");
         }
@@ -143,7 +143,7 @@ fn judge(session: &Session, challenges: &[Challenge], findings: &mut Findings) {
         }
     } else if with("basic").is_some() {
         let known = !session.client.handshake().is_anonymous();
-        let plain = session.config.url.scheme() == "http" && !is_loopback(&session.config.url);
+        let plain = session.url().scheme() == "http" && !is_loopback(session.url());
         match (known, plain) {
             (true, false) => findings.pass(id, "Basic", "the credential goes with every request"),
             (true, true) => findings.degraded(id, "Basic over plain http", "the password can be read on the way"),

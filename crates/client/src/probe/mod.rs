@@ -110,7 +110,9 @@ struct Work<'w> {
 impl Work<'_> {
     async fn everything(&mut self, image: Option<&ImageRef>) {
         (self.progress)(Group::Network);
-        self.findings.0.extend(network::check(&self.session.config, self.session.client.transport()).await);
+        self.findings
+            .0
+            .extend(network::check(&self.session.config, self.session.url(), self.session.client.transport()).await);
         if self.findings.0.iter().any(|check| check.outcome == Outcome::Fail) {
             return;
         }

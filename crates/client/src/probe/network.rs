@@ -12,21 +12,19 @@ use url::{Host, Url};
 use super::report::{Check, CheckId, Outcome};
 use super::tls_look;
 use crate::config::UpstreamConfig;
-use crate::egress::{Network, is_private_address};
+use crate::egress::is_private_address;
 use crate::transport::Transport;
 
 /// Most addresses shown.
 const SHOWN_ADDRESSES: usize = 8;
 
 /// Checks the way. Without a connection the other checks make no sense: then the last one has failed.
-pub(super) async fn check(config: &UpstreamConfig, transport: &Transport) -> Vec<Check> {
-    // A look at the direct way would be a look at another way than the requests take.
-    if config.network != Network::default() || !matches!(config.url.scheme(), "http" | "https") {
-        let seen = "the upstream has a proxy, certificates, a name server or service records of its own";
-        let meaning = "the requests below go that way; a failure there says where it is";
-        return vec![Check::new(CheckId::Dns, Outcome::Skipped, seen, meaning)];
+pub(super) async fn check(config: &UpstreamConfig, url: &Url, transport: &Transport) -> Vec<Check> {
+    if let Some(way) = indirect(config, url) {
+        let skipped = |id| Check::new(id, Outcome::Skipped, way, "not looked at; the requests below go that way");
+        return [CheckId::Dns, CheckId::Tcp, CheckId::Tls].map(skipped).to_vec();
     }
-    let (dns, addresses) = addresses(&config.url, transport).await;
+    let (dns, addresses) = addresses(url, transport).await;
     let failed = dns.outcome == Outcome::Fail;
     let mut checks = vec![dns];
     if failed {
@@ -35,8 +33,8 @@ pub(super) async fn check(config: &UpstreamConfig, transport: &Transport) -> Vec
     let (tcp, stream) = connection(&addresses, config.timeouts.connect).await;
     checks.push(tcp);
     let Some(stream) = stream else { return checks };
-    checks.push(match config.url.scheme() {
-        "https" => tls_look::check(&config.url, stream, config.timeouts.connect).await,
+    checks.push(match url.scheme() {
+        "https" => tls_look::check(config, url, stream).await,
         _ => Check::new(
             CheckId::Tls,
             Outcome::Skipped,
@@ -45,6 +43,19 @@ pub(super) async fn check(config: &UpstreamConfig, transport: &Transport) -> Vec
         ),
     });
     checks
+}
+
+/// Why a connection of our own would not be the one that requests use.
+fn indirect(config: &UpstreamConfig, url: &Url) -> Option<&'static str> {
+    let proxies = &config.network.proxies;
+    let proxy = if url.scheme() == "https" { &proxies.https } else { &proxies.http };
+    match (config.url.scheme().starts_with("srv+"), proxy, config.network.dns_server, config.network.bind) {
+        (true, ..) => Some("found by service records"),
+        (false, Some(_), ..) => Some("through a proxy"),
+        (false, None, Some(_), _) => Some("by a name server of its own"),
+        (false, None, None, Some(_)) => Some("from an address of its own"),
+        (false, None, None, None) => None,
+    }
 }
 
 async fn addresses(url: &Url, transport: &Transport) -> (Check, Vec<SocketAddr>) {

@@ -70,6 +70,11 @@ impl Session {
         Ok(Self { client, config, log, put_off: Mutex::default() })
     }
 
+    /// Where the registry is, without what is only about how it is found.
+    pub(super) fn url(&self) -> &Url {
+        self.client.endpoint().url()
+    }
+
     /// A question about `/v2/`.
     pub(super) fn base(&self) -> Question {
         let call = call(Method::GET, self.client.endpoint().root(), ExchangeKind::Ping, None);

@@ -42,6 +42,9 @@ pub(crate) struct Reaching {
     /// Host of the token server, when it is not the registry's own; may be given several times
     #[arg(long, value_name = "HOST")]
     pub(crate) token_host: Vec<String>,
+    /// Authorities to trust besides the system's, PEM
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
     /// The registry is inside: private addresses may be dialled. Implied for loopback addresses
     #[arg(long)]
     pub(crate) internal: bool,

@@ -4,11 +4,12 @@
 //! as a secret; addresses inside are dialled when the URL itself names one that is the machine's own, or on request.
 
 use std::io::Read as _;
+use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use client::probe::{ImageRef, Probe, Report};
-use client::{Credential, CredentialStore, NoObserver, Reach, Secret, UpstreamConfig};
+use client::{Authorities, Credential, CredentialStore, Network, NoObserver, Reach, Secret, UpstreamConfig};
 use oci::RegistryHost;
 use url::{Host, Url};
 
@@ -45,8 +46,15 @@ fn config(url: &str, reaching: &Reaching, environment: &Environment) -> Result<U
         credentials: credential(reaching, environment)?.map_or_else(CredentialStore::anonymous, CredentialStore::fixed),
         token_hosts: hosts.context("--token-host")?,
         reach,
+        network: Network { authorities: authorities(reaching.ca.as_deref())?, ..Network::default() },
         ..UpstreamConfig::new(url)
     })
+}
+
+fn authorities(file: Option<&Path>) -> Result<Authorities> {
+    let Some(file) = file else { return Ok(Authorities::default()) };
+    let pem = std::fs::read(file).with_context(|| format!("--ca: cannot read {}", file.display()))?;
+    Authorities::from_pem(&pem).map_err(|why| anyhow!("--ca: {} {why}", file.display()))
 }
 
 fn credential(reaching: &Reaching, environment: &Environment) -> Result<Option<Credential>> {
@@ -87,6 +95,7 @@ mod tests {
             username: username.map(str::to_owned),
             password_stdin: false,
             token_host: Vec::new(),
+            ca: None,
             internal: false,
         }
     }
