@@ -191,6 +191,37 @@ impl PullError {
         }
     }
 
+    /// Adds what the mirrors said, so that the message names everybody who was asked.
+    #[must_use]
+    pub(crate) fn with_mirrors(mut self, told: &[String]) -> Self {
+        if let Some(said) = self.said_mut().filter(|_| !told.is_empty()) {
+            said.message = format!("{}; mirrors failed too: {}", said.message, told.join("; ")).into();
+        }
+        self
+    }
+
+    fn said_mut(&mut self) -> Option<&mut UpstreamSaid> {
+        match self {
+            Self::ManifestUnknown { said, .. }
+            | Self::BlobUnknown { said, .. }
+            | Self::Denied { said }
+            | Self::AccessUndecided { said }
+            | Self::RateLimited { said, .. }
+            | Self::UpstreamFailed { said }
+            | Self::UpstreamUnreachable { said }
+            | Self::UpstreamTimeout { said }
+            | Self::EgressRefused { said }
+            | Self::Corrupt { said, .. }
+            | Self::ManifestInvalid { said } => Some(said),
+            Self::NameInvalid(_)
+            | Self::NameUnknown(_)
+            | Self::Unauthorized { .. }
+            | Self::Unsupported(_)
+            | Self::Storage(_)
+            | Self::ShuttingDown => None,
+        }
+    }
+
     /// The object for the error body's `detail`: who was asked and what it answered.
     pub fn detail(&self) -> Value {
         self.said().map_or(Value::Null, UpstreamSaid::detail)

@@ -62,12 +62,6 @@ pub(crate) struct DecisionLabels {
     decision: &'static str,
 }
 
-/// Labels with the repository only.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(crate) struct RepoLabels {
-    repo_key: KeyLabel,
-}
-
 /// Labels of bytes served.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct ServedLabels {
@@ -75,10 +69,18 @@ pub(crate) struct ServedLabels {
     outcome: &'static str,
 }
 
+/// Labels with the repository and one of its upstreams, by the `host[:port]` that the operator configured.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct SourceLabels {
+    repo_key: KeyLabel,
+    upstream: KeyLabel,
+}
+
 /// Labels of upstream exchanges.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct UpstreamLabels {
     repo_key: KeyLabel,
+    upstream: KeyLabel,
     kind: &'static str,
     status: &'static str,
 }
@@ -90,9 +92,16 @@ pub struct Metrics {
     served_bytes: Family<ServedLabels, Counter>,
     decisions: Family<DecisionLabels, Counter>,
     upstream_exchanges: Family<UpstreamLabels, Counter>,
-    upstream_bytes: Family<RepoLabels, Counter>,
-    upstream_first_byte: Family<RepoLabels, Histogram>,
-    upstream_total: Family<RepoLabels, Histogram>,
+    upstream_bytes: Family<SourceLabels, Counter>,
+    upstream_first_byte: Family<SourceLabels, Histogram>,
+    upstream_total: Family<SourceLabels, Histogram>,
+    upstream_up: Family<SourceLabels, Gauge>,
+    /// Questions that a mirror answered while the named upstream failed.
+    mirror_answers: Family<SourceLabels, Counter>,
+    /// Tags that a mirror has at another digest.
+    pub tag_disagreements: Counter,
+    /// Fills that went on from another source.
+    pub fills_switched: Counter,
     /// Fills under way.
     pub fills_in_flight: Gauge,
     /// Readers that tail a fill.
@@ -134,6 +143,10 @@ impl Metrics {
             upstream_bytes: Family::default(),
             upstream_first_byte: Family::new_with_constructor(seconds),
             upstream_total: Family::new_with_constructor(seconds),
+            upstream_up: Family::default(),
+            mirror_answers: Family::default(),
+            tag_disagreements: Counter::default(),
+            fills_switched: Counter::default(),
             fills_in_flight: Gauge::default(),
             fill_followers: Gauge::default(),
             fills_resumed: Counter::default(),
@@ -148,6 +161,7 @@ impl Metrics {
             staged_bytes: Counter::default(),
         };
         metrics.register_pulls(registry);
+        metrics.register_sources(registry);
         metrics.register_fills(registry);
         metrics.register_cache(registry);
         metrics
@@ -194,6 +208,29 @@ impl Metrics {
             self.upstream_total.clone(),
         );
         registry.register("transship_repositories", "Repositories that can be pulled from", self.repositories.clone());
+    }
+
+    fn register_sources(&self, registry: &mut Registry) {
+        registry.register(
+            "transship_upstream_up",
+            "Whether the last health check of an upstream was answered (1) or not (0)",
+            self.upstream_up.clone(),
+        );
+        registry.register(
+            "transship_mirror_answers",
+            "Questions that a mirror answered because the named upstream failed",
+            self.mirror_answers.clone(),
+        );
+        registry.register(
+            "transship_tag_disagreements",
+            "Times that upstreams of one repository had a tag at different digests",
+            self.tag_disagreements.clone(),
+        );
+        registry.register(
+            "transship_fills_switched",
+            "Fills that went on from another source",
+            self.fills_switched.clone(),
+        );
     }
 
     fn register_fills(&self, registry: &mut Registry) {
@@ -255,9 +292,14 @@ impl Metrics {
         self.pulled(&key, PullKind::Blob, PullOutcome::Hit);
         self.served(&key, PullOutcome::Hit, 0);
         self.decided(&key, "granted");
-        let labels = UpstreamLabels { repo_key: KeyLabel(key.clone()), kind: "blob", status: "2xx" };
+        let upstream = KeyLabel(Arc::from("host"));
+        let repo_key = KeyLabel(key);
+        let labels =
+            UpstreamLabels { repo_key: repo_key.clone(), upstream: upstream.clone(), kind: "blob", status: "2xx" };
         drop(self.upstream_exchanges.get_or_create(&labels));
-        let labels = RepoLabels { repo_key: KeyLabel(key) };
+        let labels = SourceLabels { repo_key, upstream };
+        drop(self.upstream_up.get_or_create(&labels));
+        drop(self.mirror_answers.get_or_create(&labels));
         drop(self.upstream_bytes.get_or_create(&labels));
         drop(self.upstream_first_byte.get_or_create(&labels));
         drop(self.upstream_total.get_or_create(&labels));
@@ -281,6 +323,18 @@ impl Metrics {
         self.served_bytes.get_or_create(&labels).inc_by(bytes);
     }
 
+    /// Notes what a health check found.
+    pub(crate) fn checked(&self, repo_key: &Arc<str>, upstream: &Arc<str>, good: bool) {
+        let labels = SourceLabels { repo_key: KeyLabel(repo_key.clone()), upstream: KeyLabel(upstream.clone()) };
+        self.upstream_up.get_or_create(&labels).set(i64::from(good));
+    }
+
+    /// Counts one question that a mirror answered in the place of the named upstream.
+    pub(crate) fn stood_in(&self, repo_key: &Arc<str>, mirror: &Arc<str>) {
+        let labels = SourceLabels { repo_key: KeyLabel(repo_key.clone()), upstream: KeyLabel(mirror.clone()) };
+        self.mirror_answers.get_or_create(&labels).inc();
+    }
+
     /// Counts one exchange with an upstream.
     pub(crate) fn exchanged(&self, repo_key: &Arc<str>, exchange: &client::Exchange) {
         let key = KeyLabel(repo_key.clone());
@@ -292,9 +346,11 @@ impl Metrics {
             Some(400..=499) => "4xx",
             Some(_) => "5xx",
         };
-        let labels = UpstreamLabels { repo_key: key.clone(), kind: exchange.kind.as_str(), status };
+        let upstream = KeyLabel(exchange.upstream.clone());
+        let labels =
+            UpstreamLabels { repo_key: key.clone(), upstream: upstream.clone(), kind: exchange.kind.as_str(), status };
         self.upstream_exchanges.get_or_create(&labels).inc();
-        let labels = RepoLabels { repo_key: key };
+        let labels = SourceLabels { repo_key: key, upstream };
         self.upstream_bytes.get_or_create(&labels).inc_by(exchange.bytes);
         self.upstream_first_byte.get_or_create(&labels).observe(exchange.first_byte.as_secs_f64());
         self.upstream_total.get_or_create(&labels).observe(exchange.total.as_secs_f64());

@@ -27,6 +27,7 @@ impl ExchangeObserver for Observer {
         tracing::info!(
             target: "transship::upstream",
             repo_key = &*self.repo_key,
+            upstream = &*exchange.upstream,
             kind = exchange.kind.as_str(),
             method = %exchange.method,
             url = %exchange.url,

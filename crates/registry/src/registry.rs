@@ -16,10 +16,11 @@ use crate::access::{Action, Admission, CallerCredential, Principal};
 use crate::cache::Cache;
 use crate::core::{Builtins, Core, FileRepositories};
 use crate::error::PullError;
-use crate::fill::Origin;
+use crate::fill::{Edge, Origin};
 use crate::metrics::Metrics;
 use crate::pull::{BlobFacts, ManifestAnswer, OpenBlob, TagsAnswer, TagsQuery};
 use crate::repositories::{Repository, RepositoryAdmin, RepositorySpec, Route, RouteQuery, UpstreamDefaults};
+use crate::sources::keep_checking;
 
 /// How often access times go to the database.
 const FLUSH_EVERY: Duration = Duration::from_secs(2);
@@ -81,12 +82,16 @@ impl Registry {
         let registry = Self { core, stopping: Arc::default() };
         tokio::spawn(registry.clone().keep_house());
         tokio::spawn(registry.clone().resume_fills());
+        let stopping = registry.stopping.clone();
+        tokio::spawn(keep_checking(registry.core.clone(), move || stopping.load(Ordering::Relaxed)));
         Ok(registry)
     }
 
     /// Finds the repository that answers a request.
     pub fn route(&self, query: &RouteQuery<'_>) -> Result<Route, PullError> {
-        self.core.map().route(query)
+        let route = self.core.map().route(query)?;
+        route.repo.sources().usage().touch();
+        Ok(route)
     }
 
     /// Decides whether `caller` may do `action` on `route`, and as whom, before anything is looked up. Where callers pull
@@ -245,7 +250,15 @@ impl Registry {
             // Where callers pull with their own accounts, there is nobody to fetch for: it waits for the next pull.
             let repo = map.get(&staged.note.repo_key).filter(|repo| !repo.is_passthrough())?.clone();
             let name: RepositoryName = staged.note.name.parse().ok()?;
-            Some(Origin { repo, name, digest: staged.digest, trace: None, admission: Admission::Open })
+            // Not known to be confirmed: a first byte may have come while nobody asked the named upstream yet.
+            Some(Origin {
+                repo,
+                name,
+                digest: staged.digest,
+                trace: None,
+                admission: Admission::Open,
+                edge: Edge::Unconfirmed,
+            })
         });
         self.core.fills.resume(origins.collect()).await;
     }

@@ -149,6 +149,11 @@ impl StagedBlob {
         lock(&self.inner.facts).present.insert(range);
     }
 
+    /// Takes nothing for present any more: all of it will be written again. Size and note stay. No write may be under way.
+    pub fn start_over(&self) {
+        lock(&self.inner.facts).present = RangeSet::default();
+    }
+
     /// What is present now.
     pub fn present(&self) -> RangeSet {
         self.inner.facts().present

@@ -80,6 +80,9 @@ impl Bypass {
         let Some(digester) = self.verify.take() else { return Ok(None) };
         let actual = digester.finish();
         if actual != self.origin.digest {
+            if self.origin.repo.sources().are_several() {
+                self.origin.repo.sources().suspect(&self.origin.digest, self.source.upstream());
+            }
             let said = self.origin.said("the bytes do not hash to the digest");
             return Err(PullError::Corrupt { expected: Box::new(self.origin.digest), actual: Box::new(actual), said });
         }

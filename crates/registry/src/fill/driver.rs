@@ -31,6 +31,7 @@ const LINGER: Duration = Duration::from_secs(10);
 enum End {
     Complete,
     Failed(PullError),
+    Contradicted(PullError),
     NoRoom(Option<u64>),
     Idle,
     Stopped,
@@ -86,12 +87,60 @@ pub(super) async fn drive(shared: Arc<Shared>, growing: Arc<Growing>) {
             return;
         }
     };
-    let mut driver =
-        Driver { context: context.clone(), flows: JoinSet::new(), positions: Vec::new(), ranges_ignored: false };
-    let end = driver.run().await;
-    driver.flows.shutdown().await;
-    drop(driver);
-    close(&registered, context, end).await;
+    let mut retries = origin_retries(&growing);
+    loop {
+        let mut driver =
+            Driver { context: context.clone(), flows: JoinSet::new(), positions: Vec::new(), ranges_ignored: false };
+        let end = driver.run().await;
+        driver.flows.shutdown().await;
+        drop(driver);
+        let End::Complete = end else { return close(&registered, context, end).await };
+        match verified(&context).await {
+            Ok(()) => return publish(&registered, context).await,
+            Err(Unverified::Unread(error)) => return leave_resumable(&registered, context, error).await,
+            Err(Unverified::Corrupt(actual)) => {
+                if retries == 0 || !start_over(&context, actual) {
+                    return corrupt(&registered, &context, actual).await;
+                }
+                retries -= 1;
+            }
+        }
+    }
+}
+
+/// How often a fill whose bytes were wrong may be begun anew: once for each source that may be better.
+fn origin_retries(growing: &Growing) -> usize {
+    growing.origin.repo.sources().iter().count() - 1
+}
+
+/// Why a complete fill is not a blob.
+enum Unverified {
+    /// Its bytes cannot be read back.
+    Unread(PullError),
+    /// They hash to this.
+    Corrupt(Digest),
+}
+
+/// Compares the bytes with the digest.
+async fn verified(context: &Arc<FlowContext>) -> Result<(), Unverified> {
+    let actual = hashed(context).await.map_err(Unverified::Unread)?.digester.finish();
+    if actual == context.growing.origin.digest { Ok(()) } else { Err(Unverified::Corrupt(actual)) }
+}
+
+/// Begins anew at other sources, if no reader has been given a byte of what turned out wrong.
+fn start_over(context: &FlowContext, actual: Digest) -> bool {
+    let origin = &context.growing.origin;
+    let sources = context.growing.sources();
+    if !context.growing.start_over() {
+        return false;
+    }
+    context.shared.metrics.integrity_failures.inc();
+    context.staged.start_over();
+    context.frontier.start_over(&origin.digest);
+    origin.repo.sources().suspect(&origin.digest, sources);
+    tracing::warn!(expected = %origin.digest, %actual, repo_key = %origin.repo.key(),
+        "a source sent bytes that do not hash to the digest; nobody has read them, and the fill begins anew elsewhere");
+    true
 }
 
 /// Opens the staging file, takes over what is in it and the room it has.
@@ -243,6 +292,7 @@ impl Driver {
                 None
             }
             FlowEnd::NoRoom(size) => Some(End::NoRoom(size)),
+            FlowEnd::Contradicted(error) => Some(End::Contradicted(error)),
             FlowEnd::Failed(error) if main_runs => {
                 // The main flow brings these bytes too, only later.
                 tracing::info!(%error, "a ranged request beside a fill failed; the fill goes on");
@@ -284,7 +334,16 @@ async fn checkpoint(context: &Arc<FlowContext>) {
 /// Brings a fill to its end: publishes, discards or leaves it for later.
 async fn close(registered: &Registered, context: Arc<FlowContext>, end: End) {
     match end {
-        End::Complete => complete(registered, context).await,
+        // Verified before, or about to be: nothing is left to do here.
+        End::Complete => {}
+        End::Contradicted(error) => {
+            context.shared.metrics.fills_failed.inc();
+            suspect_sources(&context);
+            discard(&context).await;
+            drop(take_room(&context).await);
+            registered.leave();
+            context.growing.finish(Phase::Failed(error));
+        }
         End::Failed(error) => {
             context.shared.metrics.fills_failed.inc();
             leave_resumable(registered, context, error).await;
@@ -294,16 +353,17 @@ async fn close(registered: &Registered, context: Arc<FlowContext>, end: End) {
     }
 }
 
-/// Hashes what is left; publishes on a match, discards on a mismatch.
-async fn complete(registered: &Registered, context: Arc<FlowContext>) {
+/// Makes those that bytes came from come last for this digest.
+fn suspect_sources(context: &FlowContext) {
     let origin = &context.growing.origin;
-    let actual = match hashed(&context).await {
-        Ok(unfinished) => unfinished.digester.finish(),
-        Err(error) => return leave_resumable(registered, context, error).await,
-    };
-    if actual != origin.digest {
-        return corrupt(registered, &context, actual).await;
+    if origin.repo.sources().are_several() {
+        origin.repo.sources().suspect(&origin.digest, context.growing.sources());
     }
+}
+
+/// Tells readers that the bytes are verified, and puts them into the store.
+async fn publish(registered: &Registered, context: Arc<FlowContext>) {
+    let origin = &context.growing.origin;
     context.growing.finish(Phase::Verified);
     let linked = context.shared.metadata.link(&origin.repo.spec().key, &origin.name, &origin.digest).await;
     if let Err(error) = linked {
@@ -329,6 +389,7 @@ async fn complete(registered: &Registered, context: Arc<FlowContext>) {
 async fn corrupt(registered: &Registered, context: &Arc<FlowContext>, actual: Digest) {
     let origin = &context.growing.origin;
     context.shared.metrics.integrity_failures.inc();
+    suspect_sources(context);
     tracing::error!(expected = %origin.digest, %actual, repo_key = %origin.repo.key(), upstream = %origin.repo.upstream(),
         "upstream sent bytes that do not hash to the digest; nothing is kept");
     discard(context).await;

@@ -80,6 +80,8 @@ pub(super) enum FlowEnd {
     IgnoredRange,
     /// It broke off for good.
     Failed(PullError),
+    /// Sources disagree on the size: what is here may be of another blob.
+    Contradicted(PullError),
     /// Budget or disk have no room for a blob of this size, if upstream told it.
     NoRoom(Option<u64>),
 }
@@ -91,8 +93,10 @@ pub(super) async fn run(context: Arc<FlowContext>, position: Arc<FlowPosition>) 
     let known = context.growing.state().size;
     let opening = match source.open(known).await {
         Ok(opening) => opening,
+        Err(error) if source.was_contradicted() => return FlowEnd::Contradicted(error),
         Err(error) => return FlowEnd::Failed(error),
     };
+    context.note_source(&source);
     let total = opening.total.or(known);
     let reserve = match view.kind {
         FlowKind::Main => total.unwrap_or(0),
@@ -103,7 +107,7 @@ pub(super) async fn run(context: Arc<FlowContext>, position: Arc<FlowPosition>) 
     }
     if let Some(total) = opening.total.filter(|total| !context.growing.learn_size(*total)) {
         let known = known.unwrap_or_default();
-        return FlowEnd::Failed(
+        return FlowEnd::Contradicted(
             context.growing.origin.protocol(format!("says the blob has {total} bytes, not {known}")),
         );
     }
@@ -135,11 +139,13 @@ async fn pump(context: &Arc<FlowContext>, position: &FlowPosition, source: &mut 
             Ok(None) => break,
             Err(error) => {
                 return match written(writing.take()).await {
+                    None if source.was_contradicted() => FlowEnd::Contradicted(error),
                     None => FlowEnd::Failed(error),
                     Some(end) => end,
                 };
             }
         };
+        context.note_source(source);
         if let Some(end) = written(writing.take()).await {
             return end;
         }
@@ -162,7 +168,7 @@ async fn pump(context: &Arc<FlowContext>, position: &FlowPosition, source: &mut 
         return end;
     }
     if context.growing.state().size.is_none() && !context.growing.learn_size(source.at()) {
-        return FlowEnd::Failed(context.growing.origin.protocol("sent two different sizes"));
+        return FlowEnd::Contradicted(context.growing.origin.protocol("sent two different sizes"));
     }
     FlowEnd::Done
 }
@@ -209,6 +215,15 @@ impl FlowContext {
         self.shared.metrics.staged_bytes.inc_by(range.end - range.start);
         let present_end = self.growing.state().present.contiguous_from(0);
         self.frontier.feed(&self.staged, range.start, if fresh { chunks } else { &[] }, present_end)
+    }
+
+    /// Notes whose bytes come, to know whom to suspect when they are wrong.
+    fn note_source(&self, source: &Source) {
+        let Some(index) = source.upstream() else { return };
+        let others = !self.growing.sources().is_empty();
+        if self.growing.comes_from(index) && others {
+            self.shared.metrics.fills_switched.inc();
+        }
     }
 
     /// How large a batch may be with so many fills under way.

@@ -30,6 +30,12 @@ impl Frontier {
         Self { inner: Mutex::new(Inner { digester: Digester::new(digest.algorithm()), at: 0 }) }
     }
 
+    /// Forgets everything that was hashed.
+    pub(super) fn start_over(&self, digest: &Digest) {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        *inner = Inner { digester: Digester::new(digest.algorithm()), at: 0 };
+    }
+
     /// Feeds bytes that were just written at `offset`, and whatever lies contiguous behind the hash. Blocking.
     ///
     /// Does nothing while another thread hashes: that one, or the last call before verification, catches up.

@@ -3,7 +3,8 @@
 //! Must not do I/O. Invariants: bytes are announced only after they are in the staging file; `Phase` moves once,
 //! from `Filling` to one of its ends; announcing wakes every reader.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -83,6 +84,10 @@ pub(super) struct State {
     pub(super) wants: BTreeMap<u64, ByteRange>,
     pub(super) whole: bool,
     pub(super) phase: Phase,
+    /// Whether any reader was given bytes that are not verified. Only changed under the lock.
+    given: AtomicBool,
+    /// Indices of the sources that bytes came from.
+    sources: BTreeSet<usize>,
     readers: usize,
     next_want: u64,
 }
@@ -108,6 +113,8 @@ impl Growing {
             wants: BTreeMap::new(),
             whole: false,
             phase: Phase::Filling,
+            given: AtomicBool::new(false),
+            sources: BTreeSet::new(),
             readers: 0,
             next_want: 0,
         };
@@ -159,6 +166,28 @@ impl Growing {
     pub(super) fn announce(&self, range: ByteRange) {
         self.state().present.insert(range);
         self.changed.notify_waiters();
+    }
+
+    /// Notes which source bytes come from; true when it is not the one they came from before.
+    pub(super) fn comes_from(&self, source: usize) -> bool {
+        self.state().sources.insert(source)
+    }
+
+    /// The sources that bytes came from.
+    pub(super) fn sources(&self) -> BTreeSet<usize> {
+        self.state().sources.clone()
+    }
+
+    /// Forgets all bytes, unless a reader was given some: what a client has cannot be taken back.
+    pub(super) fn start_over(&self) -> bool {
+        let mut state = self.state();
+        if state.given.load(Ordering::Relaxed) {
+            return false;
+        }
+        state.present = RangeSet::default();
+        state.sources.clear();
+        *self.recent.lock().unwrap_or_else(PoisonError::into_inner) = Recent::default();
+        true
     }
 
     /// Keeps pieces that were just written for readers close behind.
@@ -227,6 +256,13 @@ impl Growing {
             }
             changed.await;
         }
+    }
+}
+
+impl State {
+    /// Notes that a reader is given unverified bytes. Called under the lock.
+    pub(super) fn give(&self) {
+        self.given.store(true, Ordering::Relaxed);
     }
 }
 

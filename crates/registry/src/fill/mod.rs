@@ -20,6 +20,7 @@ mod recent;
 mod resume;
 mod source;
 mod stream;
+mod turns;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -36,6 +37,7 @@ use crate::cache::Cache;
 use crate::error::{PullError, Subject, UpstreamSaid};
 use crate::metrics::Metrics;
 use crate::repositories::Repository;
+use crate::sources::{Failure, StandIns};
 use crate::trace::{TraceParent, upstream_fetch};
 use growing::Growing;
 pub(crate) use growing::{Attached, NotGrowing};
@@ -55,10 +57,12 @@ pub(crate) struct Origin {
     pub(crate) trace: Option<TraceParent>,
     /// Whose rights are used. A caller's credential lives here, in memory, as long as the fill.
     pub(crate) admission: Admission,
+    /// Whether mirrors may be asked before the named upstream has answered.
+    pub(crate) edge: Edge,
 }
 
 impl Origin {
-    /// The client that fetches: the repository's own, or that of the caller who asked first.
+    /// The client of the named upstream: the repository's own, or that of the caller who asked first.
     fn client(&self) -> &RegistryClient {
         self.admission.client(self.repo.client())
     }
@@ -71,6 +75,16 @@ impl Origin {
     /// Whether both ask the same upstream under the same name: an answer to one is an answer to the other.
     fn is_same_place(&self, other: &Self) -> bool {
         self.repo.key() == other.repo.key() && self.name == other.name
+    }
+
+    /// The same when everybody who was asked failed.
+    fn all_failed(&self, failure: &Failure) -> PullError {
+        self.error(&failure.error).with_mirrors(&failure.others)
+    }
+
+    /// Whether mirrors may vouch for the blob while the named upstream fails.
+    fn stand_ins(&self) -> StandIns {
+        if self.admission.is_per_caller() { StandIns::Refused } else { StandIns::Allowed }
     }
 
     /// An upstream that broke the protocol in a way the client library cannot see.

@@ -133,6 +133,11 @@ fn step(state: &State, at: u64, end: u64, whole: bool) -> Option<Step> {
     match &state.phase {
         Phase::NoRoom(unfinished) => Some(Step::Alone(unfinished.clone())),
         Phase::Failed(error) if have <= at => Some(Step::Fail(error.clone())),
-        Phase::Filling | Phase::Verified | Phase::Stored | Phase::Failed(_) => (have > at).then_some(Step::Read(have)),
+        Phase::Filling | Phase::Verified | Phase::Stored | Phase::Failed(_) => {
+            if have > at && matches!(state.phase, Phase::Filling) {
+                state.give();
+            }
+            (have > at).then_some(Step::Read(have))
+        }
     }
 }

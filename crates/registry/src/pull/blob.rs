@@ -7,9 +7,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use client::RegistryClient;
 use oci::{ByteRange, Digest, RangeHeader, Reference, ResolvedRange};
 
 use super::manifest::{is_linked, link, within_first_header};
+use super::upstreams;
 use crate::access::Right;
 use crate::core::{Core, FIRST_HEADER};
 use crate::error::{PullError, Subject};
@@ -17,7 +19,8 @@ use crate::fill::{Account, Attached, BlobSource, BlobStream, Demand, Edge, Joine
 use crate::metrics::PullKind;
 use crate::outcome::PullOutcome;
 use crate::repositories::Route;
-use crate::trace::{cache_lookup, upstream_fetch};
+use crate::sources::Failure;
+use crate::trace::cache_lookup;
 
 /// Whole blobs up to this size are awaited before the answer starts, so that a bad one is an error and not a cut.
 const AWAITED_BYTES: u64 = 256 << 10;
@@ -137,12 +140,17 @@ async fn stored(
     Ok(Some((lease, PullOutcome::Revalidated)))
 }
 
-/// Asks upstream for the size; an authoritative 404 is remembered.
+/// Asks upstream for the size; an authoritative 404 is remembered. Who is not known to have the blob is asked first.
 async fn size_upstream(core: &Core, route: &Route, digest: &Digest) -> Result<u64, PullError> {
     known_absent(core, route, digest)?;
-    let asked = route.client().head_blob(&route.name, digest);
-    let head = upstream_fetch(route.trace, route.repo.key(), "blob head", asked).await;
-    let head = head.map_err(|e| note_absent(core, route, digest, route.error(&Subject::Blob(*digest), &e)))?;
+    let head = |client: RegistryClient, name| async move { client.head_blob(&name, digest).await };
+    let asked = if is_linked(core, route, digest).await? {
+        upstreams::ask_any(route, "blob head", digest, head).await
+    } else {
+        upstreams::ask_named(core, route, "blob head", Some(*digest), head).await
+    };
+    let failed = |failure: Failure| upstreams::failed(route, &Subject::Blob(*digest), &failure);
+    let head = asked.map_err(|failure| note_absent(core, route, digest, failed(failure)))?.value;
     head.size.ok_or_else(|| PullError::UpstreamFailed {
         said: super::manifest::said(route, "does not tell the size of a blob"),
     })
@@ -172,7 +180,7 @@ async fn not_stored(
     digest: &Digest,
     ranges: Option<&RangeHeader>,
 ) -> Result<Opened, NotGrowing> {
-    let origin = origin(route, digest);
+    let origin = origin(core, route, digest).await?;
     known_absent(core, route, digest)?;
     let Some(header) = ranges else { return whole(core, route, &origin).await };
     let size = match known_size(core, route, digest).await? {
@@ -194,23 +202,22 @@ async fn known_size(core: &Core, route: &Route, digest: &Digest) -> Result<Optio
     Ok(listed.map_err(|e| PullError::storage(&e))?.map(|row| row.size))
 }
 
-fn origin(route: &Route, digest: &Digest) -> Origin {
-    Origin {
+async fn origin(core: &Core, route: &Route, digest: &Digest) -> Result<Origin, PullError> {
+    let edge = if is_linked(core, route, digest).await? { Edge::Confirmed } else { Edge::Unconfirmed };
+    Ok(Origin {
         repo: route.repo.clone(),
         name: route.name.clone(),
         digest: *digest,
         trace: route.trace,
         admission: route.admission.clone(),
-    }
+        edge,
+    })
 }
 
 /// Joins or starts the fill; `None` when its bytes are not for this caller. A fill from elsewhere is joined only once
 /// this name's own upstream has answered for the blob: that a manifest lists a digest gives nobody a right to it.
 async fn join(core: &Core, route: &Route, origin: &Origin, demand: Demand<'_>) -> Result<Option<Attached>, NotGrowing> {
-    let mut edge = match is_linked(core, route, &origin.digest).await? {
-        true => Edge::Confirmed,
-        false => Edge::Unconfirmed,
-    };
+    let mut edge = origin.edge;
     loop {
         match core.fills.join(origin, demand, edge) {
             Joined::Attached(attached) => return Ok(Some(attached)),
@@ -227,7 +234,8 @@ async fn join(core: &Core, route: &Route, origin: &Origin, demand: Demand<'_>) -
 /// Straight from upstream, for this caller alone.
 async fn past_the_cache(core: &Core, route: &Route, digest: &Digest) -> Result<Opened, PullError> {
     let size = size_upstream(core, route, digest).await?;
-    Ok((size, PullOutcome::Bypassed, BlobSource::Bypass(origin(route, digest))))
+    let origin = origin(core, route, digest).await?;
+    Ok((size, PullOutcome::Bypassed, BlobSource::Bypass(origin)))
 }
 
 async fn whole(core: &Core, route: &Route, origin: &Origin) -> Result<Opened, NotGrowing> {

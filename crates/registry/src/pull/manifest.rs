@@ -8,20 +8,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use client::ManifestFetch;
+use client::{ManifestFetch, RegistryClient};
 use metadata::ManifestRow;
 use oci::{Digest, ManifestError, ManifestFacts, MediaType, Reference, RepositoryName, Tag};
 
 use super::flight::Flight;
 use super::memory::CachedManifest;
 use super::tag::{self, Resolved};
+use super::upstreams;
 use crate::access::{Principal, Right};
 use crate::core::{Core, FIRST_HEADER};
 use crate::error::{PullError, Subject, UpstreamSaid};
 use crate::metrics::PullKind;
 use crate::outcome::{Freshness, PullOutcome};
 use crate::repositories::Route;
-use crate::trace::{cache_lookup, upstream_fetch};
+use crate::sources::{Failure, Upstream};
+use crate::trace::cache_lookup;
 
 /// An answered manifest pull.
 #[derive(Clone, Debug)]
@@ -136,8 +138,11 @@ async fn find(core: Arc<Core>, route: Route, digest: Digest) -> Result<(Arc<Cach
     if let Some(error) = core.memory.absent(&route, &reference) {
         return Err(error);
     }
-    let manifest = fetch(&core, &route, &reference, None).await?;
-    manifest
+    // What the repository is known to have may come from anybody; else the named upstream is asked for it first.
+    let from = if linked { Whom::Anybody(digest) } else { Whom::Named(Some(digest)) };
+    let fetched = fetch(&core, &route, &reference, None, from).await?;
+    fetched
+        .manifest
         .map(|m| (m, PullOutcome::Miss))
         .ok_or_else(|| PullError::UpstreamFailed { said: said(&route, "answered 304 to an unconditional request") })
 }
@@ -167,13 +172,13 @@ pub(super) async fn link(core: &Core, route: &Route, digest: &Digest) {
     keep_link(core, route, digest);
 }
 
-/// Asks this repository's upstream whether it has a manifest that we hold for another repository.
+/// Asks this repository's named upstream whether it has a manifest that we hold for another repository.
 async fn confirm(core: &Core, route: &Route, digest: &Digest) -> Result<(), PullError> {
-    let reference = Reference::Digest(*digest);
-    let asked = route.client().head_manifest(&route.name, &reference);
-    upstream_fetch(route.trace, route.repo.key(), "manifest head", asked)
+    let reference = &Reference::Digest(*digest);
+    let head = |client: RegistryClient, name| async move { client.head_manifest(&name, reference).await };
+    upstreams::ask_named(core, route, "manifest head", Some(*digest), head)
         .await
-        .map_err(|e| client_error(core, route, &reference, &e))?;
+        .map_err(|failure| client_error(core, route, reference, &failure))?;
     link(core, route, digest).await;
     Ok(())
 }
@@ -205,31 +210,57 @@ async fn load(core: &Core, digest: &Digest) -> Result<Option<Arc<CachedManifest>
     Ok(None)
 }
 
-/// Fetches a manifest and keeps it; `None` when upstream says that it is still the one with `known`.
+/// Whom to ask for a manifest.
+pub(super) enum Whom {
+    /// The named upstream; a mirror only while it fails, or when its bytes do not hash to this digest.
+    Named(Option<Digest>),
+    /// Anybody: the repository is known to have this digest.
+    Anybody(Digest),
+    /// Who has just answered a question about it.
+    This(Arc<Upstream>),
+}
+
+/// A manifest that was asked for.
+pub(super) struct Fetched {
+    /// `None`: it is still the one that is known.
+    pub(super) manifest: Option<Arc<CachedManifest>>,
+    /// Whose answer it is.
+    pub(super) by: Arc<Upstream>,
+}
+
+/// Fetches a manifest and keeps it, unless its upstream says that it is still the one with `known`.
 pub(super) async fn fetch(
     core: &Core,
     route: &Route,
     reference: &Reference,
     known: Option<&Digest>,
-) -> Result<Option<Arc<CachedManifest>>, PullError> {
-    let asked = route.client().get_manifest(&route.name, reference, known);
-    let fetched = upstream_fetch(route.trace, route.repo.key(), "manifest", asked).await;
-    match fetched.map_err(|e| client_error(core, route, reference, &e))? {
-        ManifestFetch::NotModified => Ok(None),
-        ManifestFetch::Fetched { bytes, digest, media_type } => {
-            keep(core, route, CachedManifest { bytes, media_type, digest }).await.map(Some)
+    from: Whom,
+) -> Result<Fetched, PullError> {
+    let get = |client: RegistryClient, name| async move { client.get_manifest(&name, reference, known).await };
+    let answered = match from {
+        Whom::Named(digest) => upstreams::ask_named(core, route, "manifest", digest, get)
+            .await
+            .map(|answered| (answered.value, answered.by)),
+        Whom::Anybody(digest) => {
+            upstreams::ask_any(route, "manifest", &digest, get).await.map(|answered| (answered.value, answered.by))
         }
-    }
+        Whom::This(upstream) => {
+            upstreams::ask_one(route, "manifest", &upstream, get).await.map(|value| (value, upstream))
+        }
+    };
+    let (value, by) = answered.map_err(|failure| client_error(core, route, reference, &failure))?;
+    let manifest = match value {
+        ManifestFetch::NotModified => None,
+        ManifestFetch::Fetched { bytes, digest, media_type } => {
+            Some(keep(core, route, CachedManifest { bytes, media_type, digest }).await?)
+        }
+    };
+    Ok(Fetched { manifest, by })
 }
 
-/// Turns a client error into ours and remembers an authoritative 404.
-pub(super) fn client_error(
-    core: &Core,
-    route: &Route,
-    reference: &Reference,
-    error: &client::ClientError,
-) -> PullError {
-    let error = route.error(&Subject::Manifest(reference.to_string().into()), error);
+/// Turns a failure into our error and remembers an authoritative 404.
+pub(super) fn client_error(core: &Core, route: &Route, reference: &Reference, failure: &Failure) -> PullError {
+    let error = upstreams::failed(route, &Subject::Manifest(reference.to_string().into()), failure);
     if matches!(error, PullError::ManifestUnknown { .. }) {
         core.memory.keep_absent(route, reference, &error);
     }

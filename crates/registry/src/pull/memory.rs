@@ -34,6 +34,8 @@ pub(crate) struct TagState {
     pub(crate) digest: Digest,
     /// When upstream last confirmed it.
     pub(crate) checked: Instant,
+    /// Who said so; `None`: it is not known any more.
+    pub(crate) by: Option<Arc<str>>,
     /// After a failed check: not to be asked again before, and why.
     pub(crate) resting: Option<(Instant, PullError)>,
 }

@@ -10,6 +10,7 @@ mod manifest;
 mod memory;
 mod tag;
 mod tags;
+mod upstreams;
 
 pub use blob::{BlobFacts, OpenBlob};
 pub(crate) use blob::{open as open_blob, stat as stat_blob};

@@ -7,19 +7,21 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use client::{ClientError, RegistryClient};
 use metadata::{TagGone, TagObservation};
 use oci::{Digest, Reference, Tag};
 
 use super::flight::Flight;
 use super::freshness::{rest_after, stale_reason};
-use super::manifest::{self, client_error, fetch, fresh, said};
+use super::manifest::{self, Whom, client_error, fetch, fresh, said};
 use super::memory::{TagKey, TagState};
+use super::upstreams;
 use crate::access::Principal;
 use crate::core::Core;
 use crate::error::PullError;
 use crate::outcome::{Freshness, PullOutcome};
 use crate::repositories::Route;
-use crate::trace::upstream_fetch;
+use crate::sources::{Answered, Failure, Upstream};
 
 /// What a tag stands for, and how we know.
 #[derive(Clone, Debug)]
@@ -91,10 +93,13 @@ async fn check(core: Arc<Core>, route: Route, tag: Tag) -> Result<Resolved, Pull
     }
     let asked = Asked { at: SystemTime::now(), sequence: core.next_sequence() };
     match ask(&core, &route, &reference, known.as_ref()).await {
-        Ok((digest, outcome)) => {
-            observe(&core, &route, &tag, digest, asked).await?;
+        Ok(found) => {
+            if let Some(known) = &known {
+                compare(&core, &route, &tag, known, &found);
+            }
+            observe(&core, &route, &tag, &found, asked).await?;
             let freshness = fresh(Duration::ZERO, route.repo.spec().tag_ttl);
-            Ok(Resolved { digest, outcome, freshness })
+            Ok(Resolved { digest: found.digest, outcome: found.outcome, freshness })
         }
         Err(error) => failed(&core, &route, &tag, asked, known, error).await,
     }
@@ -110,7 +115,7 @@ async fn remembered(core: &Core, route: &Route, tag: &Tag) -> Result<Option<TagS
         // Older than the machine's monotonic clock reaches: past any time to live, so it must be checked.
         let checked =
             checked.unwrap_or_else(|| Instant::now().checked_sub(uptime_floor()).unwrap_or_else(Instant::now));
-        TagState { digest: row.digest, checked, resting: None }
+        TagState { digest: row.digest, checked, by: None, resting: None }
     }))
 }
 
@@ -119,30 +124,76 @@ const fn uptime_floor() -> Duration {
     Duration::from_secs(1)
 }
 
+/// What a check found.
+struct Found {
+    digest: Digest,
+    outcome: PullOutcome,
+    by: Arc<Upstream>,
+}
+
 /// Asks upstream: HEAD for what is known, GET for what is not or has moved.
-async fn ask(
+async fn ask(core: &Core, route: &Route, reference: &Reference, known: Option<&TagState>) -> Result<Found, PullError> {
+    let missing = || PullError::UpstreamFailed { said: said(route, "answered 304 to an unconditional request") };
+    let Some(known) = known else {
+        let fetched = fetch(core, route, reference, None, Whom::Named(None)).await?;
+        let digest = fetched.manifest.ok_or_else(missing)?.digest;
+        return Ok(Found { digest, outcome: PullOutcome::Miss, by: fetched.by });
+    };
+    let head = |client: RegistryClient, name| async move { client.head_manifest(&name, reference).await };
+    let answered = upstreams::ask_named(core, route, "manifest head", None, head).await;
+    let Answered { value: head, by, instead_of } =
+        answered.map_err(|failure| client_error(core, route, reference, &failure))?;
+    let revalidated = |by| Found { digest: known.digest, outcome: PullOutcome::Revalidated, by };
+    if head.digest == Some(known.digest) {
+        return Ok(revalidated(by));
+    }
+    if let Some(error) = instead_of {
+        if head.digest.is_some() {
+            core.metrics.tag_disagreements.inc();
+        }
+        believe_mirror(core, route, reference, known, &by, error)?;
+    }
+    let several = route.repo.sources().are_several();
+    let fetched = match head.digest.filter(|_| several) {
+        // Who was asked has named it: the bytes may come from anybody.
+        Some(digest) => fetch(core, route, &Reference::Digest(digest), None, Whom::Anybody(digest)).await?,
+        None => {
+            let condition = head.digest.is_none().then_some(&known.digest);
+            fetch(core, route, reference, condition, Whom::This(by.clone())).await?
+        }
+    };
+    Ok(match fetched.manifest {
+        Some(manifest) if manifest.digest != known.digest => {
+            Found { digest: manifest.digest, outcome: PullOutcome::Miss, by }
+        }
+        Some(_) | None => revalidated(by),
+    })
+}
+
+/// Whether a mirror that has the tag elsewhere may move it while the named upstream fails. It may not as long as what is
+/// known may be served stale: a mirror that lags behind would take the tag back to what it was.
+fn believe_mirror(
     core: &Core,
     route: &Route,
     reference: &Reference,
-    known: Option<&TagState>,
-) -> Result<(Digest, PullOutcome), PullError> {
-    let missing = || PullError::UpstreamFailed { said: said(route, "answered 304 to an unconditional request") };
-    let Some(known) = known else {
-        let manifest = fetch(core, route, reference, None).await?.ok_or_else(missing)?;
-        return Ok((manifest.digest, PullOutcome::Miss));
-    };
-    let asked = route.client().head_manifest(&route.name, reference);
-    let head = upstream_fetch(route.trace, route.repo.key(), "manifest head", asked).await;
-    let head = head.map_err(|e| client_error(core, route, reference, &e))?;
-    if head.digest == Some(known.digest) {
-        return Ok((known.digest, PullOutcome::Revalidated));
+    known: &TagState,
+    mirror: &Upstream,
+    error: ClientError,
+) -> Result<(), PullError> {
+    let error = client_error(core, route, reference, &Failure { error, others: Vec::new() });
+    let kept = stale(route, known, &error).is_some();
+    tracing::warn!(repo_key = %route.repo.key(), name = %route.name, %reference, known = %known.digest, mirror = %mirror.address(), kept, "a mirror does not have a tag at the known digest");
+    if kept { Err(error) } else { Ok(()) }
+}
+
+/// Logs that two upstreams do not have a tag at the same digest, or that it moved while another answered.
+fn compare(core: &Core, route: &Route, tag: &Tag, known: &TagState, found: &Found) {
+    let Some(before) = known.by.as_ref().filter(|before| *before != found.by.address()) else { return };
+    if known.digest == found.digest {
+        return;
     }
-    let condition = head.digest.is_none().then_some(&known.digest);
-    Ok(match fetch(core, route, reference, condition).await? {
-        Some(manifest) if manifest.digest == known.digest => (known.digest, PullOutcome::Revalidated),
-        Some(manifest) => (manifest.digest, PullOutcome::Miss),
-        None => (known.digest, PullOutcome::Revalidated),
-    })
+    core.metrics.tag_disagreements.inc();
+    tracing::warn!(repo_key = %route.repo.key(), name = %route.name, %tag, before = %known.digest, said_by = %before, now = %found.digest, says = %found.by.address(), "upstreams have a tag at different digests; the one that comes first counts");
 }
 
 /// When a question was put: a late answer never replaces a newer one.
@@ -153,7 +204,8 @@ struct Asked {
 }
 
 /// Notes what upstream said.
-async fn observe(core: &Core, route: &Route, tag: &Tag, digest: Digest, asked: Asked) -> Result<(), PullError> {
+async fn observe(core: &Core, route: &Route, tag: &Tag, found: &Found, asked: Asked) -> Result<(), PullError> {
+    let digest = found.digest;
     let media_type = core.memory.manifest(&digest).map(|m| m.media_type.clone());
     let media_type = if let Some(media_type) = media_type {
         media_type
@@ -167,7 +219,7 @@ async fn observe(core: &Core, route: &Route, tag: &Tag, digest: Digest, asked: A
         tag: tag.clone(),
         digest,
         media_type,
-        upstream: route.repo.upstream().to_string(),
+        upstream: found.by.address().to_string(),
         observed_at: asked.at,
         sequence: asked.sequence,
     };
@@ -182,7 +234,10 @@ async fn observe(core: &Core, route: &Route, tag: &Tag, digest: Digest, asked: A
         }
     }
     let key: TagKey = (route.repo.key().clone(), route.name.clone(), tag.clone());
-    core.memory.keep_tag(key, TagState { digest, checked: Instant::now(), resting: None });
+    core.memory.keep_tag(
+        key,
+        TagState { digest, checked: Instant::now(), by: Some(found.by.address().clone()), resting: None },
+    );
     Ok(())
 }
 

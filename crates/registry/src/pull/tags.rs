@@ -5,17 +5,19 @@
 
 use std::sync::Arc;
 
+use client::RegistryClient;
 use oci::{Tag, limits};
 
 use super::freshness::stale_reason;
 use super::manifest::within_first_header;
+use super::upstreams;
 use crate::access::Right;
 use crate::core::Core;
 use crate::error::{PullError, Subject};
 use crate::metrics::PullKind;
 use crate::outcome::PullOutcome;
 use crate::repositories::Route;
-use crate::trace::upstream_fetch;
+use crate::sources::Answered;
 
 /// What part of a list is asked for.
 #[derive(Clone, Debug, Default)]
@@ -48,14 +50,15 @@ pub(crate) async fn list(core: &Core, route: &Route, query: &TagsQuery) -> Resul
 }
 
 async fn ask(core: &Core, route: &Route, query: &TagsQuery) -> Result<TagsAnswer, PullError> {
-    let asked = route.client().list_tags(&route.name, query.n, query.last.as_deref());
-    let asked = upstream_fetch(route.trace, route.repo.key(), "tags", asked);
+    let last = query.last.as_deref();
+    let list = |client: RegistryClient, name| async move { client.list_tags(&name, query.n, last).await };
+    let asked = upstreams::ask_named(core, route, "tags", None, list);
     let error = match within_first_header(route, asked).await {
-        Ok(Ok(page)) => {
+        Ok(Ok(Answered { value: page, .. })) => {
             let (tags, next) = as_asked(page.tags, page.next_last, query);
             return Ok(TagsAnswer { tags, next, outcome: PullOutcome::Miss, stale: None });
         }
-        Ok(Err(error)) => route.error(&Subject::Manifest(route.name.as_ref().into()), &error),
+        Ok(Err(failure)) => upstreams::failed(route, &Subject::Manifest(route.name.as_ref().into()), &failure),
         Err(slow) => slow,
     };
     cached(core, route, query, error).await

@@ -145,6 +145,11 @@ impl Repository {
         self.sources.named().client()
     }
 
+    /// Everybody it pulls from.
+    pub(crate) fn sources(&self) -> &Sources {
+        &self.sources
+    }
+
     /// Every host name of its named upstream. Mirrors have no say in where requests go.
     pub(crate) fn upstream_hosts(&self) -> &[String] {
         &self.hosts

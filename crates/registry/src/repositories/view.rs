@@ -9,8 +9,9 @@ use super::network::NetworkSpec;
 use super::repository::Repository;
 use super::spec::UpstreamSpec;
 use crate::access::PassthroughRules;
+use crate::sources::Upstream;
 
-/// The document, with `key` and `source` added.
+/// The document, with `key`, `source` and `upstream_state` added.
 pub(super) fn document(repo: &Repository) -> Value {
     let spec = repo.spec();
     let duration = |d: std::time::Duration| humantime::format_duration(d).to_string();
@@ -28,6 +29,7 @@ pub(super) fn document(repo: &Repository) -> Value {
         "strategy": spec.strategy.as_str(),
         "health_check": spec.health_check.to_string(),
     });
+    document["upstream_state"] = repo.sources().iter().map(|upstream| state(upstream)).collect();
     let fields = document.as_object_mut().expect("it was just made as an object");
     if spec.document.get("upstreams").is_some_and(|several| !several.is_null()) {
         let several = std::iter::once(&spec.upstream).chain(&spec.mirrors).enumerate();
@@ -48,6 +50,21 @@ pub(super) fn document(repo: &Repository) -> Value {
         fields.insert("passthrough".into(), times.into());
     }
     document
+}
+
+/// What is known of one upstream at the moment.
+fn state(upstream: &Upstream) -> Value {
+    let (latency, error_rate) = upstream.latency_and_error_rate();
+    let check = upstream.health().last();
+    json!({
+        "upstream": &**upstream.address(),
+        "role": upstream.role().as_str(),
+        "latency_ms": latency.map(|latency| u64::try_from(latency.as_millis()).unwrap_or(u64::MAX)),
+        "error_rate": (error_rate * 1000.0).round() / 1000.0,
+        "checked_seconds_ago": check.as_ref().map(|check| check.at.elapsed().as_secs()),
+        "up": check.as_ref().map(|check| check.failed.is_none()),
+        "problem": check.and_then(|check| check.failed).map(|why| why.to_string()),
+    })
 }
 
 fn shown_url(upstream: &UpstreamSpec) -> Value {

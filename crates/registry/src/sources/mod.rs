@@ -1,24 +1,40 @@
 //! The upstreams of one repository: the named one and its mirrors, and which of them is asked for what.
 //!
 //! Tags, access and "not found" are the named upstream's. A digest may come from any: its bytes prove themselves.
-//! Must not know stores or requests. Invariant: a mirror is asked in the place of the named upstream only when that one
-//! fails for the moment, never when it says no.
+//! Must not know stores or requests. Invariants: a mirror is asked in the place of the named upstream only when that one
+//! fails for the moment, never when it says no; only what the named upstream says is passed on as "no".
 
+mod ask;
+mod choose;
+mod health;
+mod measure;
 mod upstream;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use client::ExchangeObserver;
+use oci::Digest;
 
-use crate::repositories::{RepositorySpec, UpstreamDefaults};
-pub(crate) use upstream::{Upstream, host_of};
+use crate::repositories::{RepositorySpec, Strategy, UpstreamDefaults};
+pub(crate) use ask::{Answered, Asked, Failure, Failures, StandIns, is_denial, stands_in};
+use choose::Candidate;
+pub(crate) use health::keep_checking;
+pub(crate) use upstream::{Role, Upstream, host_of};
+
+/// How many lies are remembered, over all digests of one repository.
+const LIES: u64 = 10_000;
+/// How long a source is avoided for a digest that it sent wrong bytes for.
+const LIES_FOR: Duration = Duration::from_hours(1);
 
 /// The upstreams of one repository.
 #[derive(Debug)]
 pub(crate) struct Sources {
-    named: Arc<Upstream>,
-    #[expect(dead_code, reason = "asked by the next change")]
-    mirrors: Vec<Arc<Upstream>>,
+    /// The named one first.
+    all: Vec<Arc<Upstream>>,
+    strategy: Strategy,
+    lies: moka::sync::Cache<(Digest, usize), u32>,
+    usage: health::Usage,
 }
 
 impl Sources {
@@ -28,12 +44,60 @@ impl Sources {
         defaults: &UpstreamDefaults,
         observer: &Arc<dyn ExchangeObserver>,
     ) -> Result<Self, String> {
-        let build = |upstream| Upstream::build(upstream, defaults, observer.clone()).map(Arc::new);
-        Ok(Self { named: build(&spec.upstream)?, mirrors: spec.mirrors.iter().map(build).collect::<Result<_, _>>()? })
+        let several = std::iter::once(&spec.upstream).chain(&spec.mirrors).enumerate();
+        let share = upstream::Share { of: 1 + spec.mirrors.len() };
+        let build = |(index, one)| Upstream::build(index, one, defaults, &share, observer.clone()).map(Arc::new);
+        Ok(Self {
+            all: several.map(build).collect::<Result<_, _>>()?,
+            strategy: spec.strategy,
+            lies: moka::sync::Cache::builder().max_capacity(LIES).time_to_live(LIES_FOR).build(),
+            usage: health::Usage::default(),
+        })
     }
 
     /// The upstream whose tags, access and "not found" count.
     pub(crate) fn named(&self) -> &Arc<Upstream> {
-        &self.named
+        &self.all[0]
+    }
+
+    /// All of them, the named one first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Upstream>> {
+        self.all.iter()
+    }
+
+    /// Whether there is anything to choose.
+    pub(crate) fn are_several(&self) -> bool {
+        self.all.len() > 1
+    }
+
+    /// Whom to ask for `digest`, best first: all of them, those that lied about it or fail now last.
+    pub(crate) fn for_digest(&self, digest: &Digest) -> Vec<Arc<Upstream>> {
+        let candidates: Vec<Candidate> = self.all.iter().map(|upstream| self.candidate(upstream, digest)).collect();
+        let order = choose::order(self.strategy, &candidates, &mut fastrand::Rng::new());
+        order.into_iter().map(|index| self.all[index].clone()).collect()
+    }
+
+    fn candidate(&self, upstream: &Upstream, digest: &Digest) -> Candidate {
+        Candidate {
+            lies: self.lies.get(&(*digest, upstream.index())).unwrap_or(0),
+            usable: upstream.is_usable(),
+            cost: upstream.cost(),
+        }
+    }
+
+    /// Notes that bytes from the sources with these indices did not hash to `digest`.
+    pub(crate) fn suspect(&self, digest: &Digest, indices: impl IntoIterator<Item = usize>) {
+        for index in indices {
+            let lies = self.lies.get(&(*digest, index)).unwrap_or(0);
+            self.lies.insert((*digest, index), lies.saturating_add(1));
+            if let Some(upstream) = self.all.get(index) {
+                tracing::warn!(%digest, upstream = %upstream.address(), "this source is avoided for the digest that it may have sent wrong bytes for");
+            }
+        }
+    }
+
+    /// When requests last came for this repository.
+    pub(crate) fn usage(&self) -> &health::Usage {
+        &self.usage
     }
 }

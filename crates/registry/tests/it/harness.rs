@@ -35,8 +35,23 @@ impl Lab {
     /// `fields` are added to the repository's document.
     pub(crate) async fn with(fields: Value, max_bytes: u64) -> Self {
         let upstream = FakeUpstream::start();
-        let mut document = json!({ "kind": "proxy", "upstream": upstream.url(), "internal": true });
-        document.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        let address = json!({ "upstream": upstream.url() });
+        Self::at(upstream, &address, &fields, max_bytes).await
+    }
+
+    /// `lab` with mirrors: the second of the pair has one upstream for each.
+    pub(crate) async fn mirrored(fields: Value, mirrors: usize) -> (Self, Vec<FakeUpstream>) {
+        let upstream = FakeUpstream::start();
+        let mirrors: Vec<FakeUpstream> = (0..mirrors).map(|_| FakeUpstream::start()).collect();
+        let all: Vec<String> = std::iter::once(&upstream).chain(&mirrors).map(FakeUpstream::url).collect();
+        (Self::at(upstream, &json!({ "upstreams": all }), &fields, 10 << 30).await, mirrors)
+    }
+
+    async fn at(upstream: FakeUpstream, address: &Value, fields: &Value, max_bytes: u64) -> Self {
+        let mut document = json!({ "kind": "proxy", "internal": true });
+        for more in [address, fields] {
+            document.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        }
         let folder = tempfile::tempdir().unwrap();
         let registry = start(folder.path().to_owned(), max_bytes, &document).await;
         Self { registry, upstream, folder, max_bytes, document }
