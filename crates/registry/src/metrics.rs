@@ -1,7 +1,7 @@
 //! What the registry counts. Every metric is born here; `docs/metrics.md` is generated from the registration.
 //!
 //! Must not know how metrics are served. Invariant: no label value comes from a client or an upstream (repository
-//! keys are the operator's; everything else is a closed set), so the number of series is bounded.
+//! keys and hosts of upstreams are the operator's; everything else is a closed set), so the number of series is bounded.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;

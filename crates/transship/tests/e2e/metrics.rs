@@ -53,15 +53,16 @@ async fn pulls_and_bytes_are_counted_by_repository_and_outcome() {
     assert_eq!(served("miss"), Some(bytes + manifest_bytes));
     assert_eq!(served("hit"), Some(3.0 * bytes + 100.0));
     assert_eq!(served("revalidated"), Some(3.0 * manifest_bytes));
-    let received = metric_in(&text, "transship_upstream_received_bytes_total{repo_key=\"lab\"}").unwrap();
+    let source = format!("repo_key=\"lab\",upstream=\"{}\"", lab.upstream.host());
+    let received = metric_in(&text, &format!("transship_upstream_received_bytes_total{{{source}}}")).unwrap();
     assert!(received >= bytes + manifest_bytes && received < bytes + 2.0 * manifest_bytes, "{received}");
     assert!(metric_in(&text, "transship_cache_size_bytes") >= Some(bytes), "{text}");
     for histogram in ["transship_upstream_first_byte_seconds", "transship_upstream_exchange_seconds"] {
-        let count = metric_in(&text, &format!("{histogram}_count{{repo_key=\"lab\"}}"));
+        let count = metric_in(&text, &format!("{histogram}_count{{{source}}}"));
         assert!(count >= Some(2.0), "{histogram}: {count:?}");
     }
-    let failed =
-        metric_in(&text, "transship_upstream_exchanges_total{repo_key=\"lab\",kind=\"manifest\",status=\"none\"}");
+    let failed = format!("transship_upstream_exchanges_total{{{source},kind=\"manifest\",status=\"none\"}}");
+    let failed = metric_in(&text, &failed);
     assert!(failed >= Some(1.0), "the upstream that is down is counted\n{text}");
 }
 
