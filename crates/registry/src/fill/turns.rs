@@ -81,6 +81,7 @@ impl Turns {
     fn answered(&mut self, origin: &Origin, upstream: &Upstream) {
         // The named upstream has it, or it fails and a mirror stands in: either way that is decided for this flow.
         self.edge = Edge::Confirmed;
+        self.contradicted = false;
         if let Some(before) = self.current.replace(upstream.index()).filter(|before| *before != upstream.index()) {
             let before = origin.repo.sources().iter().nth(before).map(|upstream| upstream.address().clone());
             tracing::info!(digest = %origin.digest, repo_key = %origin.repo.key(), from = before.as_deref(), to = %upstream.address(), "a fill goes on from another source");
@@ -131,6 +132,8 @@ impl Turns {
             // A signed address that has expired: the registry is asked again and signs another.
             response = get(origin, upstream, range).await;
         }
+        // A range that lies within the blob is outside of what this source takes for the blob.
+        self.contradicted |= response.as_ref().is_err_and(|error| error.upstream_status() == Some(416));
         let response = response?;
         let wrong = |what| ClientError::Protocol { upstream: upstream.client().upstream().clone(), what };
         if response.offset > at {
