@@ -210,6 +210,7 @@ impl PullError {
             | Self::UpstreamFailed { said }
             | Self::UpstreamUnreachable { said }
             | Self::UpstreamTimeout { said }
+            | Self::UpstreamResting { said, .. }
             | Self::EgressRefused { said }
             | Self::Corrupt { said, .. }
             | Self::ManifestInvalid { said } => Some(said),
