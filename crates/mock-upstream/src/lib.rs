@@ -1,5 +1,6 @@
 //! A registry that does what it is told: `upstream` (a scriptable registry, token server and CDN on loopback), `image`
-//! (small real images to put into it), `port` (ports that stay free while a server is down).
+//! (small real images to put into it), `registries` (fakes of the registries people pull from), `port`
+//! (ports that stay free while a server is down).
 //!
 //! Must not know: the code that pulls from it, configuration files, command lines.
 //! Invariant: without faults it is a correct registry, and what it counts is what it sent.
@@ -7,4 +8,5 @@
 
 pub mod image;
 pub mod port;
+pub mod registries;
 pub mod upstream;

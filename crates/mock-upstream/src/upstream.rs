@@ -20,10 +20,12 @@ mod script;
 mod state;
 mod target;
 mod tls;
+mod token_server;
 
-pub use access::{Access, Account, Accounts, BearerRules, Login};
+pub use access::{Access, Account, Accounts, BearerManner, BearerRules, Login, Nobody, TokenReach};
 pub use fake_upstream::FakeUpstream;
 pub use fault::{Cut, DigestHeader, Fault, Location};
 pub use gate::Gate;
 pub use request_log::Request;
+pub use state::Absence;
 pub use target::{Kind, Target};

@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::target::Kind;
+
 /// A user name and a password.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Account {
@@ -44,12 +46,74 @@ pub struct BearerRules {
     pub lifetime: Duration,
     /// `expires_in` of the token answer; `None` leaves it out.
     pub announced_seconds: Option<u64>,
+    /// How the challenge and the token server look in detail.
+    pub manner: BearerManner,
+}
+
+/// How a token server and the challenge that leads to it look. The default is a plain one.
+#[derive(Clone, Debug)]
+pub struct BearerManner {
+    /// Where the token server answers.
+    pub path: &'static str,
+    /// The challenge, with `{realm}`, `{service}` and `{scope}` to be filled in.
+    pub challenge: &'static str,
+    /// The same for `/v2/`.
+    pub ping_challenge: &'static str,
+    /// The name of the token in the answer; both usual ones when `None`.
+    pub field: Option<&'static str>,
+    /// What a token is good for.
+    pub reach: TokenReach,
+    /// The action that a tag list needs.
+    pub tags_action: &'static str,
+    /// What those get who do not log in where one has to.
+    pub nobody: Nobody,
+    /// A refresh token that is taken by POST, and as the password of `00000000-0000-0000-0000-000000000000`.
+    pub refresh_token: Option<String>,
+    /// Where a token of the cloud is exchanged for the refresh token, and that token.
+    pub exchange: Option<(&'static str, String)>,
+}
+
+/// What a token is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenReach {
+    /// The repositories of its scopes.
+    Repositories,
+    /// All repositories that share the first segment with one of its scopes.
+    Projects,
+    /// Everything, whatever its scope is called.
+    Everything,
+}
+
+/// What a token server has for those who do not log in where one has to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nobody {
+    /// 401.
+    Refused,
+    /// A token that opens nothing.
+    Worthless,
+}
+
+impl Default for BearerManner {
+    fn default() -> Self {
+        Self {
+            path: "/token",
+            challenge: r#"Bearer realm="{realm}",service="{service}",scope="{scope}""#,
+            ping_challenge: r#"Bearer realm="{realm}",service="{service}""#,
+            field: None,
+            reach: TokenReach::Repositories,
+            tags_action: "pull",
+            nobody: Nobody::Refused,
+            refresh_token: None,
+            exchange: None,
+        }
+    }
 }
 
 impl Default for BearerRules {
     fn default() -> Self {
         let (lifetime, announced_seconds) = (Duration::from_mins(5), Some(300));
-        Self { realm: None, service: "fake-upstream".into(), account: None, lifetime, announced_seconds }
+        let manner = BearerManner::default();
+        Self { realm: None, service: "fake-upstream".into(), account: None, lifetime, announced_seconds, manner }
     }
 }
 
@@ -61,6 +125,8 @@ pub enum Access {
     Open,
     /// This account, by Basic.
     Basic(Account),
+    /// This account, by Basic, after this challenge.
+    BasicAfter(Account, &'static str),
     /// Whoever holds a token.
     Bearer(BearerRules),
     /// Accounts with rights of their own, as at the large public registries.
@@ -144,20 +210,27 @@ impl TokenTable {
         issued.values_mut().for_each(|token| token.expires = now);
     }
 
-    fn honours(&self, token: &str, scope: Option<&str>) -> bool {
+    fn honours(&self, token: &str, scope: Option<&str>, reach: TokenReach) -> bool {
         let issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
         issued.get(token).is_some_and(|known| {
             known.expires > Instant::now()
-                && scope.is_none_or(|scope| known.scopes.iter().any(|held| covers(held, scope)))
+                && scope.is_none_or(|scope| known.scopes.iter().any(|held| covers(held, scope, reach)))
         })
     }
 }
 
 /// Whether a held scope (`repository:a/b:pull,push`) covers a wanted one (`repository:a/b:pull`).
-fn covers(held: &str, wanted: &str) -> bool {
-    let (held, wanted) = (held.rsplit_once(':'), wanted.rsplit_once(':'));
-    matches!((held, wanted), (Some((held, actions)), Some((wanted, action)))
-        if held == wanted && actions.split(',').any(|known| known == action))
+fn covers(held: &str, wanted: &str, reach: TokenReach) -> bool {
+    let (Some((held, actions)), Some((wanted, action))) = (held.rsplit_once(':'), wanted.rsplit_once(':')) else {
+        return reach == TokenReach::Everything;
+    };
+    let project = |scope: &str| scope.split('/').next().unwrap_or_default().to_owned();
+    let named = match reach {
+        TokenReach::Repositories => held == wanted,
+        TokenReach::Projects => project(held) == project(wanted),
+        TokenReach::Everything => return true,
+    };
+    named && actions.split(',').any(|known| known == action)
 }
 
 /// The refusal that a request deserves, or `None` when it may pass.
@@ -166,17 +239,18 @@ pub(crate) fn refusal(
     tokens: &TokenTable,
     own_url: &str,
     authorization: Option<&str>,
-    repository: Option<&str>,
+    wanted: Option<(&str, Kind)>,
 ) -> Option<Refusal> {
+    let refuses = |account: &Account| authorization != Some(account.basic().as_str());
+    let repository = wanted.map(|(name, _)| name);
     match access {
         Access::Open => None,
-        Access::Basic(account) => {
-            (authorization != Some(account.basic().as_str())).then(|| Refusal::Challenge(BASIC.to_owned()))
-        }
-        Access::Bearer(rules) => by_token(rules, tokens, own_url, authorization, repository).map(Refusal::Challenge),
+        Access::Basic(account) => refuses(account).then(|| Refusal::Challenge(BASIC.to_owned())),
+        Access::BasicAfter(account, challenge) => refuses(account).then(|| Refusal::Challenge((*challenge).to_owned())),
+        Access::Bearer(rules) => by_token(rules, tokens, own_url, authorization, wanted).map(Refusal::Challenge),
         Access::Accounts(accounts) => match (accounts.login, accounts.shown(authorization), repository) {
             (Login::Bearer, _, _) => {
-                by_token(&BearerRules::default(), tokens, own_url, authorization, repository).map(Refusal::Challenge)
+                by_token(&BearerRules::default(), tokens, own_url, authorization, wanted).map(Refusal::Challenge)
             }
             (Login::Basic(_), Shown::Nothing, Some(name)) if accounts.may_read(&[], name) => None,
             (Login::Basic(_), Shown::Nothing | Shown::Wrong, _) => Some(Refusal::Challenge(BASIC.to_owned())),
@@ -203,14 +277,19 @@ fn by_token(
     tokens: &TokenTable,
     own_url: &str,
     authorization: Option<&str>,
-    repository: Option<&str>,
+    wanted: Option<(&str, Kind)>,
 ) -> Option<String> {
-    let scope = repository.map(|name| format!("repository:{name}:pull"));
+    let BearerManner { challenge, ping_challenge, reach, path, tags_action, .. } = &rules.manner;
+    let scope = wanted.map(|(name, kind)| {
+        let action = if kind == Kind::Tags { *tags_action } else { "pull" };
+        format!("repository:{name}:{action}")
+    });
     let token = authorization.and_then(|value| value.strip_prefix("Bearer "));
-    if token.is_some_and(|token| tokens.honours(token, scope.as_deref())) {
+    if token.is_some_and(|token| tokens.honours(token, scope.as_deref(), *reach)) {
         return None;
     }
-    let realm = rules.realm.clone().unwrap_or_else(|| format!("{own_url}/token"));
-    let scope = scope.map(|scope| format!(r#",scope="{scope}""#)).unwrap_or_default();
-    Some(format!(r#"Bearer realm="{realm}",service="{}"{scope}"#, rules.service))
+    let realm = rules.realm.clone().unwrap_or_else(|| format!("{own_url}{path}"));
+    let template = if scope.is_some() { challenge } else { ping_challenge };
+    let filled = template.replace("{realm}", &realm).replace("{service}", &rules.service);
+    Some(filled.replace("{scope}", &scope.unwrap_or_default()))
 }

@@ -52,14 +52,14 @@ impl Connection {
                 return Ok(None);
             }
         };
-        let request = parse_head(&head)?;
+        let mut request = parse_head(&head)?;
         let length = request.header("content-length").and_then(|value| value.parse::<usize>().ok()).unwrap_or(0);
         while self.read_ahead.len() < length {
             if self.read_more().await? == 0 {
                 return Ok(None);
             }
         }
-        self.read_ahead.drain(..length);
+        request.body = self.read_ahead.drain(..length).collect();
         Ok(Some(request))
     }
 

@@ -18,7 +18,7 @@ use super::access::Access;
 use super::fault::Fault;
 use super::listener;
 use super::request_log::Request;
-use super::state::State;
+use super::state::{Absence, State};
 use super::target::{Rule, Target};
 use super::tls::Certificate;
 use crate::port;
@@ -137,6 +137,11 @@ impl FakeUpstream {
     /// Decides who may read from now on.
     pub fn set_access(&self, access: Access) {
         self.state.set_access(access);
+    }
+
+    /// Decides what is said of content that is not there.
+    pub fn set_absence(&self, absence: Absence) {
+        self.state.set_absence(absence);
     }
 
     /// Makes every token issued so far worthless.

@@ -36,6 +36,17 @@ pub enum Location {
     Fixed(String),
     /// The address that was asked: a loop.
     Itself,
+    /// `<base>/artifacts-downloads/<digest>`: a download on a host that takes the login along; empty for the own one.
+    Download(String),
+    /// `<base><path>`, with the first `from` of the path replaced by `to`; the base is empty for the own host.
+    Rewritten {
+        /// Scheme, host and port.
+        base: String,
+        /// What is replaced.
+        from: String,
+        /// By what.
+        to: String,
+    },
 }
 
 /// One misbehaviour. Offsets and lengths are bytes of the body of this one answer unless said otherwise.

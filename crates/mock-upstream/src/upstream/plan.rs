@@ -12,6 +12,7 @@ use super::fault::Location;
 use super::request_log::Entry;
 use super::script::{Framing, HeaderEdit, Interruption, Pace, Place, RangeScript, Replacement, Script};
 use super::state::State;
+use super::target::OWN_DOWNLOADS;
 
 /// An answer with the way it is sent. Offsets count bytes of this body.
 #[derive(Debug)]
@@ -96,6 +97,10 @@ fn location(state: &State, request: &Entry, place: &Location) -> String {
             let digest = request.path.rsplit('/').next().unwrap_or_default();
             format!("{base}/cdn/{digest}?signature={}", state.next_signature())
         }
+        Location::Download(base) => {
+            format!("{base}{OWN_DOWNLOADS}{}", request.path.rsplit('/').next().unwrap_or_default())
+        }
+        Location::Rewritten { base, from, to } => format!("{base}{}", request.path.replacen(from, to, 1)),
     }
 }
 

@@ -28,6 +28,8 @@ pub struct Request {
     pub status: Option<u16>,
     /// Body bytes the socket took so far (framing and headers not counted).
     pub bytes_sent: u64,
+    /// The body of the request: forms are short.
+    pub body: Vec<u8>,
     /// When the head of the request was complete.
     pub at: Instant,
 }
@@ -56,6 +58,7 @@ pub(crate) struct Entry {
     pub(crate) path: String,
     pub(crate) query: String,
     pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
     pub(crate) at: Instant,
     status: AtomicU16,
     bytes_sent: AtomicU64,
@@ -63,8 +66,9 @@ pub(crate) struct Entry {
 
 impl Entry {
     pub(crate) fn new(method: String, path: String, query: String, headers: Vec<(String, String)>) -> Self {
+        let body = Vec::new();
         let (status, bytes_sent) = (AtomicU16::new(0), AtomicU64::new(0));
-        Self { method, path, query, headers, at: Instant::now(), status, bytes_sent }
+        Self { method, path, query, headers, body, at: Instant::now(), status, bytes_sent }
     }
 
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
@@ -82,6 +86,7 @@ impl Entry {
             path: self.path.clone(),
             query: self.query.clone(),
             headers: self.headers.clone(),
+            body: self.body.clone(),
             status: (status != 0).then_some(status),
             bytes_sent: self.bytes_sent.load(Ordering::Relaxed),
             at: self.at,

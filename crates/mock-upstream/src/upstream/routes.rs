@@ -1,19 +1,20 @@
-//! What a correct registry answers: `/v2/`, manifests, blobs, tags, the token server and the CDN.
+//! What a correct registry answers: `/v2/`, manifests, blobs, tags and the CDN.
 //!
 //! Must not know: faults, sockets. Invariant: nothing here misbehaves; a test without faults talks to a registry.
 
 use oci::Digest;
 use url::form_urlencoded;
 
-use super::access::{self, Access, Refusal};
+use super::access::{self, Refusal};
 use super::answer::Answer;
 use super::request_log::Entry;
 use super::state::State;
-use super::target::Kind;
+use super::target::{Kind, OWN_DOWNLOADS};
+use super::token_server;
 
 /// Authentication first, then content. `Err` carries the refusal.
 pub(crate) fn authenticate(state: &State, request: &Entry) -> Result<(), Answer> {
-    if request.path == "/token" {
+    if token_server::is_at(state, &request.path) || request.path.starts_with(OWN_DOWNLOADS) {
         return Ok(());
     }
     if request.path.starts_with("/cdn/") {
@@ -23,9 +24,9 @@ pub(crate) fn authenticate(state: &State, request: &Entry) -> Result<(), Answer>
             None => Ok(()),
         };
     }
-    let repository = split_path(&request.path).map(|(name, _, _)| name);
+    let wanted = split_path(&request.path).map(|(name, _, _)| (name, Kind::of_path(&request.path)));
     let authorization = request.header("authorization");
-    let refused = access::refusal(&state.access(), &state.tokens, &state.url(), authorization, repository);
+    let refused = access::refusal(&state.access(), &state.tokens, &state.url(), authorization, wanted);
     match refused {
         None => Ok(()),
         Some(Refusal::Status(status)) => Err(Answer::error(status, "DENIED", "requested access is denied")),
@@ -37,6 +38,14 @@ pub(crate) fn authenticate(state: &State, request: &Entry) -> Result<(), Answer>
 
 /// The answer of a correct registry.
 pub(crate) fn answer(state: &State, request: &Entry) -> Answer {
+    if token_server::is_at(state, &request.path) {
+        return token_server::answer(state, request);
+    }
+    let answer = content(state, request);
+    if answer.status == 404 { state.absent(Kind::of_path(&request.path)).unwrap_or(answer) } else { answer }
+}
+
+fn content(state: &State, request: &Entry) -> Answer {
     if request.method != "GET" && request.method != "HEAD" {
         return Answer::error(405, "UNSUPPORTED", "this upstream is read-only");
     }
@@ -44,11 +53,10 @@ pub(crate) fn answer(state: &State, request: &Entry) -> Answer {
         Kind::Ping => {
             Answer::new(200, "application/json", "{}").with("Docker-Distribution-Api-Version", "registry/2.0")
         }
-        Kind::Token => token(state, request),
         Kind::Manifest => manifest(state, request),
         Kind::Blob => blob(state, request),
         Kind::Tags => tags(state, request),
-        Kind::Other => Answer::error(404, "UNSUPPORTED", "no such endpoint"),
+        Kind::Token | Kind::Other => Answer::error(404, "UNSUPPORTED", "no such endpoint"),
     }
 }
 
@@ -81,7 +89,8 @@ fn manifest(state: &State, request: &Entry) -> Answer {
 fn blob(state: &State, request: &Entry) -> Answer {
     let unknown = || Answer::error(404, "BLOB_UNKNOWN", "blob unknown to registry");
     let contents = state.contents();
-    let found = match request.path.strip_prefix("/cdn/") {
+    let download = request.path.strip_prefix("/cdn/").or_else(|| request.path.strip_prefix(OWN_DOWNLOADS));
+    let found = match download {
         Some(digest) => digest.parse::<Digest>().ok().and_then(|digest| Some((digest, contents.any_blob(&digest)?))),
         None => split_path(&request.path).and_then(|(name, _, digest)| {
             let digest = digest.parse::<Digest>().ok()?;
@@ -115,33 +124,6 @@ fn tags(state: &State, request: &Entry) -> Answer {
         }
         _ => answer,
     }
-}
-
-fn token(state: &State, request: &Entry) -> Answer {
-    // A token server beside an open registry issues tokens to anybody.
-    let rules = match state.access() {
-        Access::Bearer(rules) => rules,
-        Access::Open | Access::Basic(_) | Access::Accounts(_) => access::BearerRules::default(),
-    };
-    let wanted = rules.account.as_ref().map(access::Account::basic);
-    if wanted.is_some() && wanted.as_deref() != request.header("authorization") {
-        return Answer::error(401, "UNAUTHORIZED", "wrong user name or password");
-    }
-    let scopes: Vec<String> = form_urlencoded::parse(request.query.as_bytes())
-        .filter(|(name, _)| name == "scope")
-        .flat_map(|(_, value)| value.split(' ').map(str::to_owned).collect::<Vec<_>>())
-        .collect();
-    let scopes = match state.access() {
-        Access::Accounts(accounts) => accounts.scopes_for(request.header("authorization"), scopes),
-        Access::Open | Access::Basic(_) | Access::Bearer(_) => Some(scopes),
-    };
-    let Some(scopes) = scopes else { return Answer::error(401, "UNAUTHORIZED", "wrong user name or password") };
-    let token = state.tokens.issue(scopes, rules.lifetime);
-    let mut body = serde_json::json!({ "token": token, "access_token": token });
-    if let Some(seconds) = rules.announced_seconds {
-        body["expires_in"] = seconds.into();
-    }
-    Answer::new(200, "application/json", body.to_string())
 }
 
 fn name_unknown() -> Answer {

@@ -6,10 +6,24 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::access::{Access, TokenTable};
+use super::answer::Answer;
 use super::contents::Contents;
 use super::fault::Fault;
 use super::request_log::{Entry, RequestLog};
-use super::target::Rule;
+use super::target::{Kind, Rule};
+
+/// How a registry answers for what it does not have.
+#[derive(Clone, Copy, Debug)]
+pub struct Absence {
+    /// For which requests.
+    pub kinds: &'static [Kind],
+    /// The status.
+    pub status: u16,
+    /// The code in the error body.
+    pub code: &'static str,
+    /// The message in the error body.
+    pub message: &'static str,
+}
 
 /// Shared by the handle and all connections.
 #[derive(Debug, Default)]
@@ -18,6 +32,7 @@ pub(crate) struct State {
     pub(crate) tokens: Arc<TokenTable>,
     access: Mutex<Access>,
     rules: Mutex<Vec<Rule>>,
+    absence: Mutex<Option<Absence>>,
     pub(crate) log: RequestLog,
     signatures: AtomicUsize,
     url: OnceLock<String>,
@@ -39,6 +54,17 @@ impl State {
 
     pub(crate) fn set_access(&self, access: Access) {
         *self.access.lock().unwrap_or_else(PoisonError::into_inner) = access;
+    }
+
+    pub(crate) fn set_absence(&self, absence: Absence) {
+        *self.absence.lock().unwrap_or_else(PoisonError::into_inner) = Some(absence);
+    }
+
+    /// What is said of content of this kind that is not there, when it is not a plain 404.
+    pub(crate) fn absent(&self, kind: Kind) -> Option<Answer> {
+        let absence = self.absence.lock().unwrap_or_else(PoisonError::into_inner);
+        let absence = absence.as_ref().filter(|absence| absence.kinds.contains(&kind))?;
+        Some(Answer::error(absence.status, absence.code, absence.message))
     }
 
     pub(crate) fn add_rule(&self, rule: Rule) {

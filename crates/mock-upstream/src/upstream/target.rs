@@ -12,7 +12,7 @@ use super::fault::Fault;
 pub enum Kind {
     /// `/v2/`
     Ping,
-    /// `/token`
+    /// `/token`, or another registry's token server.
     Token,
     /// `/v2/<name>/manifests/<reference>`
     Manifest,
@@ -29,9 +29,9 @@ impl Kind {
     pub fn of_path(path: &str) -> Self {
         if path == "/v2/" || path == "/v2" {
             Self::Ping
-        } else if path == "/token" {
+        } else if TOKEN_PATHS.contains(&path) {
             Self::Token
-        } else if path.starts_with("/cdn/") || path.contains("/blobs/") {
+        } else if path.starts_with("/cdn/") || path.starts_with(OWN_DOWNLOADS) || path.contains("/blobs/") {
             Self::Blob
         } else if path.contains("/manifests/") {
             Self::Manifest
@@ -42,6 +42,28 @@ impl Kind {
         }
     }
 }
+
+/// Where the token servers answer that are told apart from content by their path.
+const TOKEN_PATHS: &[&str] = &[
+    "/token",
+    "/token/",
+    "/auth",
+    "/v2/auth",
+    "/v2/token",
+    "/jwt/auth",
+    "/oauth/token",
+    "/oauth2/token",
+    "/oauth2/exchange",
+    "/proxy_auth",
+    "/service/token",
+    "/api/registry/authorize",
+    "/20180419/docker/token",
+    "/artifactory/api/docker/null/v2/token",
+    "/auth/realms/rhcc/protocol/redhat-docker-v2/auth",
+];
+
+/// Where a registry serves downloads that it redirects to on its own host.
+pub(crate) const OWN_DOWNLOADS: &str = "/artifacts-downloads/";
 
 #[derive(Clone, Copy, Debug)]
 enum Occurrences {
