@@ -8,7 +8,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use client::profiles;
-use client::{ClientError, Credential, ManifestFetch, NoObserver, Reach, RegistryClient, Secret, UpstreamConfig};
+use client::{
+    ClientError, Credential, CredentialStore, ManifestFetch, NoObserver, Reach, RegistryClient, Secret, UpstreamConfig,
+};
 use futures_util::StreamExt;
 use mock_upstream::image::Image;
 use mock_upstream::registries::{ALL, FakeRegistry, Login, PASSWORD};
@@ -25,7 +27,7 @@ fn start(key: &str) -> (FakeRegistry, Image) {
 
 fn client(fake: &FakeRegistry, credential: Option<Credential>) -> RegistryClient {
     let config = UpstreamConfig {
-        credential,
+        credentials: credential.map_or_else(CredentialStore::anonymous, CredentialStore::fixed),
         profile: profiles::by_key(fake.recipe().key),
         token_hosts: fake.token_host().iter().map(|host| host.parse().unwrap()).collect(),
         reach: Reach::Internal,
@@ -43,7 +45,7 @@ fn logged_in(fake: &FakeRegistry) -> RegistryClient {
 }
 
 fn name(fake: &FakeRegistry) -> RepositoryName {
-    fake.repository().parse().unwrap()
+    fake.pull_name().parse().unwrap()
 }
 
 fn tag(text: &str) -> Reference {
@@ -199,7 +201,10 @@ async fn a_token_server_elsewhere_gets_the_login_only_when_it_is_listed() {
         let (fake, _) = start(key);
         let account = fake.account().unwrap();
         let config = UpstreamConfig {
-            credential: Some(Credential::Basic { username: account.username, password: Secret::new(account.password) }),
+            credentials: CredentialStore::fixed(Credential::Basic {
+                username: account.username,
+                password: Secret::new(account.password),
+            }),
             // The profile is chosen for a host that is not the registry's own: its token hosts are not taken over.
             profile: profiles::by_key(key),
             reach: Reach::Internal,

@@ -7,6 +7,9 @@
 #![expect(clippy::missing_panics_doc, reason = "a broken precondition of a script or a test is a panic that says so")]
 
 pub mod image;
+mod layout;
 pub mod port;
 pub mod registries;
 pub mod upstream;
+
+pub use layout::LayoutError;

@@ -79,6 +79,8 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: UpstreamCommand,
     },
+    /// Serve made-up images with scripted faults, to try a set-up against an upstream that misbehaves.
+    MockUpstream(MockUpstreamArgs),
     /// Print the reference of all metrics (docs/metrics.md).
     MetricsReference,
     /// Print what is known of each registry and how to set it up (docs/upstreams.md).
@@ -183,6 +185,22 @@ impl PlaceArgs {
 }
 
 #[derive(clap::Args)]
+pub(crate) struct MockUpstreamArgs {
+    /// The script, YAML; without one, a correct registry with one sample image
+    #[arg(long, value_name = "FILE")]
+    pub(crate) script: Option<PathBuf>,
+    /// Address to listen on
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:5001")]
+    pub(crate) listen: std::net::SocketAddr,
+    /// One JSON object a request on standard output, instead of a line for people
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Print a commented script and end
+    #[arg(long)]
+    pub(crate) example: bool,
+}
+
+#[derive(clap::Args)]
 pub(crate) struct ServeArgs {
     /// Configuration file, YAML [env: TRANSSHIP_CONFIG]
     #[arg(long, value_name = "FILE")]
@@ -263,6 +281,7 @@ mod tests {
             | Command::ClientConfig(_)
             | Command::Check(_)
             | Command::Upstream { .. }
+            | Command::MockUpstream(_)
             | Command::MetricsReference
             | Command::UpstreamsReference
             | Command::Version => panic!("not serve"),

@@ -14,6 +14,7 @@ mod commands;
 mod config;
 mod logging;
 mod metrics_reference;
+mod mock_script;
 mod otel;
 mod private_file;
 mod process_limits;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         Command::Config { command } => commands::config::run(&command),
         Command::Check(args) => check::check(&args),
         Command::Upstream { command: UpstreamCommand::Check(args) } => check::check_upstream(&args),
+        Command::MockUpstream(args) => commands::mock_upstream::run(&args),
         Command::MetricsReference => print(&metrics_reference::reference()),
         Command::UpstreamsReference => print(&client::profiles::markdown()),
         Command::Version => print(concat!("transship ", env!("CARGO_PKG_VERSION"), "\n")),

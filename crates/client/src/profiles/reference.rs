@@ -50,7 +50,9 @@ pub fn markdown() -> String {
             &format!("| {} | `{}` | {standing} | {} |", profile.title, profile.key, sure(profile.verified)),
         );
     }
-    super::ALL.iter().for_each(|profile| section(&mut text, profile));
+    for profile in super::ALL {
+        section(&mut text, profile);
+    }
     text
 }
 
@@ -62,9 +64,14 @@ fn section(text: &mut String, profile: &Profile) {
     if !profile.notes.is_empty() {
         text.push('\n');
     }
-    profile.notes.iter().for_each(|note| line(text, &format!("- {note}")));
-    let indented: String = profile.example.lines().map(|written| format!("    {written}\n")).collect();
-    line(text, &format!("\n```yaml\nrepos:\n  {}:\n{indented}```", profile.key));
+    for note in profile.notes {
+        line(text, &format!("- {note}"));
+    }
+    line(text, &format!("\n```yaml\nrepos:\n  {}:", profile.key));
+    for written in profile.example.lines() {
+        line(text, &format!("    {written}"));
+    }
+    line(text, "```");
 }
 
 fn facts(profile: &Profile) -> Vec<(&'static str, String)> {
@@ -114,7 +121,7 @@ fn blobs(profile: &Profile) -> String {
     }
     match profile.blobs.head {
         HeadOnRedirect::Forbidden => {
-            text.push_str("; HEAD there is refused, so sizes are asked for with a GET of one byte")
+            text.push_str("; HEAD there is refused, so sizes are asked for with a GET of one byte");
         }
         HeadOnRedirect::Answered => {}
     }

@@ -101,7 +101,7 @@ impl FakeRegistry {
         self.beyond = Some(backend);
     }
 
-    /// Puts an image where clients find it under `repository()`.
+    /// Puts an image where clients find it under `pull_name()`.
     pub fn add_image(&self, tag: &str, image: &Image) {
         let name = match self.recipe.manifests {
             ManifestsAt::Registry => self.recipe.repository.to_owned(),
@@ -126,7 +126,7 @@ impl FakeRegistry {
     }
 
     /// The name to pull from.
-    pub fn repository(&self) -> &'static str {
+    pub fn pull_name(&self) -> &'static str {
         self.recipe.asked_as
     }
 

@@ -42,8 +42,8 @@ const fn named(key: &'static str, repository: &'static str) -> Recipe {
 }
 
 /// Answers that hide whether there is such a repository.
-const fn hidden(status: u16, code: &'static str, message: &'static str) -> Option<Absence> {
-    Some(Absence { kinds: &[Kind::Manifest, Kind::Tags], status, code, message })
+const fn hidden(status: u16, code: &'static str, message: &'static str) -> Absence {
+    Absence { kinds: &[Kind::Manifest, Kind::Tags], status, code, message }
 }
 
 const GOOGLE: TokenServer =
@@ -91,7 +91,7 @@ pub const ALL: &[Recipe] = &[
             ("ratelimit-remaining", "190;w=21600"),
             ("docker-ratelimit-source", "203.0.113.7"),
         ],
-        absence: hidden(401, "UNAUTHORIZED", "authentication required"),
+        absence: Some(hidden(401, "UNAUTHORIZED", "authentication required")),
         ..named("dockerhub", "library/private")
     },
     Recipe {
@@ -103,7 +103,7 @@ pub const ALL: &[Recipe] = &[
             ..SERVER
         }),
         blobs: BlobsAt::SignedForGet(307),
-        absence: hidden(403, "DENIED", "requested access to the resource is denied"),
+        absence: Some(hidden(403, "DENIED", "requested access to the resource is denied")),
         ..named("ghcr", "owner/name")
     },
     Recipe {
@@ -115,7 +115,7 @@ pub const ALL: &[Recipe] = &[
             ..SERVER
         }),
         blobs: BlobsAt::Signed(302),
-        absence: hidden(401, "UNAUTHORIZED", "access to the requested resource is not authorized"),
+        absence: Some(hidden(401, "UNAUTHORIZED", "access to the requested resource is not authorized")),
         ..named("quay", "my-org/app")
     },
     Recipe {

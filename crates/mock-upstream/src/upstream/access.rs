@@ -118,6 +118,7 @@ impl Default for BearerRules {
 }
 
 /// Who may read.
+#[expect(clippy::large_enum_variant, reason = "there is one for each upstream")]
 #[derive(Clone, Debug, Default)]
 pub enum Access {
     /// Everybody.

@@ -62,10 +62,20 @@ impl FakeUpstream {
         Self::start_with(State::beside(&origin.state), None)
     }
 
+    /// An empty registry over plain HTTP at this address.
+    pub fn start_at(address: SocketAddr) -> std::io::Result<Self> {
+        // Looked at first, so that a port in use is an error for people and not a panic.
+        drop(std::net::TcpListener::bind(address)?);
+        Ok(Self::start_on(State::default(), None, address))
+    }
+
     fn start_with(state: State, certificate: Option<Certificate>) -> Self {
+        Self::start_on(state, certificate, SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
+    }
+
+    fn start_on(state: State, certificate: Option<Certificate>, address: SocketAddr) -> Self {
         let runtime =
             Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("threads can be started");
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let mut upstream = Self { state: Arc::new(state), certificate, address, runtime: Some(runtime), running: None };
         upstream.restart();
         upstream.state.set_url(upstream.url());
@@ -121,10 +131,10 @@ impl FakeUpstream {
     /// Listens on its port, or, the first time, on one that stays free while the upstream is stopped.
     fn listen(&self) -> TcpListener {
         let bind = |port| {
-            let socket = TcpSocket::new_v4()?;
+            let socket = if self.address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
             socket.set_reuseaddr(true)?;
             socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
-            socket.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?;
+            socket.bind(SocketAddr::new(self.address.ip(), port))?;
             socket.listen(1024)
         };
         match self.address.port() {

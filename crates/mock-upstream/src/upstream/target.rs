@@ -72,6 +72,8 @@ enum Occurrences {
     Only(usize),
     From(usize),
     Every(usize),
+    Flapping { well: usize, ill: usize },
+    Chance(f64),
 }
 
 /// Which requests a fault hits. Conditions narrow; without any, all requests are hit.
@@ -153,6 +155,20 @@ impl Target {
         self
     }
 
+    /// Of the matching requests, `well` pass and then `ill` are hit, over and over.
+    #[must_use]
+    pub fn flapping(mut self, well: usize, ill: usize) -> Self {
+        self.occurrences = Occurrences::Flapping { well, ill };
+        self
+    }
+
+    /// This part (0 to 1) of the matching requests, spread evenly but without a pattern; the same ones in each run.
+    #[must_use]
+    pub fn chance(mut self, part: f64) -> Self {
+        self.occurrences = Occurrences::Chance(part);
+        self
+    }
+
     fn matches(&self, method: &str, path: &str) -> bool {
         self.kind.is_none_or(|kind| kind == Kind::of_path(path))
             && self.method.is_none_or(|wanted| wanted == method)
@@ -166,6 +182,11 @@ impl Target {
             Occurrences::Only(wanted) => number == wanted,
             Occurrences::From(first) => number >= first,
             Occurrences::Every(step) => number.is_multiple_of(step),
+            Occurrences::Flapping { well, ill } => (number - 1) % (well + ill).max(1) >= well,
+            // The golden ratio's multiples fill the unit interval evenly.
+            Occurrences::Chance(part) => {
+                (u32::try_from(number).map_or(0.0, f64::from) * 0.618_033_988_749_895).fract() < part
+            }
         }
     }
 }

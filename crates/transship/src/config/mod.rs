@@ -9,13 +9,13 @@
 //! Must not start anything. Invariant: every wrong field of every source is reported at once, with its place.
 
 mod check;
-mod document;
+pub(crate) mod document;
 pub(crate) mod env_vars;
 mod fields;
 mod files_of_auth;
 mod interpolate;
 mod kind;
-mod problem;
+pub(crate) mod problem;
 mod proxies;
 mod raw;
 mod reference;
@@ -23,7 +23,7 @@ mod repositories;
 mod resolve;
 mod schema;
 mod size;
-mod suggest;
+pub(crate) mod suggest;
 
 pub(crate) use env_vars::Environment;
 pub(crate) use reference::reference;
