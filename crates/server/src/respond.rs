@@ -117,7 +117,6 @@ fn status_of(error: &PullError) -> (StatusCode, ErrorCode) {
         PullError::Denied { .. } | PullError::EgressRefused { .. } => (StatusCode::FORBIDDEN, ErrorCode::Denied),
         // The client can do something about it: show its own account.
         PullError::Unauthorized { .. } => (StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized),
-        PullError::AccessUndecided { .. } => (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unknown),
         PullError::RateLimited { .. } => (StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooManyRequests),
         PullError::UpstreamFailed { .. } | PullError::UpstreamUnreachable { .. } | PullError::Corrupt { .. } => {
             (StatusCode::BAD_GATEWAY, ErrorCode::Unknown)
@@ -126,7 +125,7 @@ fn status_of(error: &PullError) -> (StatusCode, ErrorCode) {
         PullError::UpstreamTimeout { .. } => (StatusCode::GATEWAY_TIMEOUT, ErrorCode::Unknown),
         PullError::Unsupported(_) => (StatusCode::NOT_IMPLEMENTED, ErrorCode::Unsupported),
         PullError::Storage(_) => (StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Unknown),
-        PullError::UpstreamResting { .. } | PullError::ShuttingDown => {
+        PullError::AccessUndecided { .. } | PullError::UpstreamResting { .. } | PullError::ShuttingDown => {
             (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unknown)
         }
     }

@@ -23,8 +23,9 @@ pub(super) fn stale_reason(error: &PullError, age: Duration, spec: &RepositorySp
         | PullError::ShuttingDown => spec.stale_if_error,
         PullError::Denied { .. } => spec.stale_if_denied,
         // Whose rights are not known gets nothing, however old the copy.
-        PullError::Unauthorized { .. } | PullError::AccessUndecided { .. } => return None,
-        PullError::NameInvalid(_)
+        PullError::Unauthorized { .. }
+        | PullError::AccessUndecided { .. }
+        | PullError::NameInvalid(_)
         | PullError::NameUnknown(_)
         | PullError::ManifestUnknown { .. }
         | PullError::BlobUnknown { .. }

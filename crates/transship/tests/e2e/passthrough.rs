@@ -83,8 +83,11 @@ fn blob_of(name: &str, digest: &Digest) -> String {
     format!("/v2/lab/{name}/blobs/{digest}")
 }
 
-/// Every way to ask for an image of a name: method, path, further headers.
-fn every_question(name: &str, tag: &str, image: &Image) -> Vec<(&'static str, String, Vec<(&'static str, String)>)> {
+/// A request: method, path, further headers.
+type Question = (&'static str, String, Vec<(&'static str, String)>);
+
+/// Every way to ask for an image of a name.
+fn every_question(name: &str, tag: &str, image: &Image) -> Vec<Question> {
     let (of_manifest, layer) = (image.digest(), image.blobs[1].digest);
     let plain = [
         manifest(name, tag),

@@ -61,7 +61,7 @@ mod tests {
 
     use crate::repositories::{Provenance, RepositorySpec};
 
-    fn read(more: Value) -> Result<RepositorySpec, Vec<String>> {
+    fn read(more: &Value) -> Result<RepositorySpec, Vec<String>> {
         let mut document = json!({ "upstream": "https://registry.example" });
         document.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         RepositorySpec::from_document("corp".parse().unwrap(), &document, Provenance::Api)
@@ -70,12 +70,12 @@ mod tests {
 
     #[test]
     fn times_have_their_defaults_and_bounds() {
-        let rules = read(json!({ "auth": "passthrough" })).unwrap().passthrough.unwrap();
+        let rules = read(&json!({ "auth": "passthrough" })).unwrap().passthrough.unwrap();
         assert_eq!([rules.grant_ttl, rules.public_ttl, rules.grace].map(|time| time.as_secs()), [300, 900, 0]);
         let times = json!({ "grant_ttl": "0s", "public_ttl": "1m", "grace": "2h" });
-        let rules = read(json!({ "auth": "passthrough", "passthrough": times })).unwrap().passthrough.unwrap();
+        let rules = read(&json!({ "auth": "passthrough", "passthrough": times })).unwrap().passthrough.unwrap();
         assert_eq!([rules.grant_ttl, rules.public_ttl, rules.grace].map(|time| time.as_secs()), [0, 60, 7200]);
-        assert!(read(json!({})).unwrap().passthrough.is_none());
+        assert!(read(&json!({})).unwrap().passthrough.is_none());
     }
 
     #[test]
@@ -101,8 +101,8 @@ mod tests {
             ),
         ];
         for (document, fields) in cases {
-            assert_eq!(read(document.clone()).unwrap_err(), fields, "{document}");
+            assert_eq!(read(&document).unwrap_err(), fields, "{document}");
         }
-        read(json!({ "auth": "passthrough", "upstream": "http://10.0.0.1", "internal": true })).unwrap();
+        read(&json!({ "auth": "passthrough", "upstream": "http://10.0.0.1", "internal": true })).unwrap();
     }
 }
