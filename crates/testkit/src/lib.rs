@@ -12,6 +12,7 @@ pub mod hello_program;
 pub mod nginx_peer;
 pub mod plain_http;
 pub mod program;
+pub mod proxy;
 pub mod registry_peer;
 pub mod transship_process;
 

@@ -4,6 +4,8 @@
 extern crate transship_client as client;
 
 #[cfg(test)]
+mod authority;
+#[cfg(test)]
 mod blobs;
 #[cfg(test)]
 mod exchanges;
@@ -11,6 +13,12 @@ mod exchanges;
 mod login;
 #[cfg(test)]
 mod manifests;
+#[cfg(test)]
+mod name_server;
+#[cfg(test)]
+mod names;
+#[cfg(test)]
+mod proxies;
 #[cfg(test)]
 mod reach;
 #[cfg(test)]
@@ -23,3 +31,5 @@ mod retries;
 mod support;
 #[cfg(test)]
 mod tags;
+#[cfg(test)]
+mod tls;

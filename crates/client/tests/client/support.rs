@@ -247,7 +247,12 @@ pub(crate) fn anonymous(server: &Server) -> RegistryClient {
 }
 
 pub(crate) fn with_credential(server: &Server) -> RegistryClient {
-    client(UpstreamConfig { credentials: CredentialStore::fixed(basic_credential()), ..config(server) })
+    client(with_basic(config(server)))
+}
+
+/// The same upstream with the user `ci`.
+pub(crate) fn with_basic(config: UpstreamConfig) -> UpstreamConfig {
+    UpstreamConfig { credentials: CredentialStore::fixed(basic_credential()), ..config }
 }
 
 pub(crate) fn name() -> RepositoryName {
