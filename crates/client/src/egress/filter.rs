@@ -91,15 +91,18 @@ impl EgressFilter {
         if METADATA_NAMES.contains(&name.as_str()) {
             return refused(METADATA_NAME);
         }
-        match self.reach {
-            Reach::Internal => Ok(()),
-            // Resolved here, and checked then.
-            Reach::PublicOnly if self.proxies.is_empty() => Ok(()),
-            Reach::PublicOnly if self.proxies.contains(&name) => refused(PROXY_NAME),
-            // Without a dot it means something inside the proxy's network only.
-            Reach::PublicOnly if !name.contains('.') || is_local_name(&name) => refused(LOCAL_NAME),
-            Reach::PublicOnly => Ok(()),
+        // Without a proxy names are resolved here, and checked then.
+        if self.reach == Reach::Internal || self.proxies.is_empty() {
+            return Ok(());
         }
+        if self.proxies.contains(&name) {
+            return refused(PROXY_NAME);
+        }
+        // Without a dot it means something inside the proxy's network only.
+        if !name.contains('.') || is_local_name(&name) {
+            return refused(LOCAL_NAME);
+        }
+        Ok(())
     }
 
     fn admit(&self, host: &str, address: IpAddr) -> Result<(), EgressRefused> {

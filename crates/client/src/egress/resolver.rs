@@ -20,18 +20,19 @@ pub(super) enum Names {
     /// The system's own way, with its hosts file and whatever else it has.
     System,
     /// This name server and nothing else.
-    Server(TokioResolver),
+    Server(Arc<TokioResolver>),
 }
 
 impl Names {
     pub(super) fn new(dns_server: Option<SocketAddr>) -> Result<Self, String> {
-        dns_server.map_or(Ok(Self::System), |server| server_resolver(server).map(Self::Server))
+        dns_server
+            .map_or(Ok(Self::System), |server| server_resolver(server).map(|resolver| Self::Server(Arc::new(resolver))))
     }
 
     /// What asks for service records; those the system's resolver cannot look up.
     pub(super) fn services(&self) -> Result<TokioResolver, String> {
         match self {
-            Self::Server(resolver) => Ok(resolver.clone()),
+            Self::Server(resolver) => Ok(TokioResolver::clone(resolver)),
             Self::System => TokioResolver::builder_tokio()
                 .and_then(hickory_resolver::ResolverBuilder::build)
                 .map_err(|error| format!("the system's name servers cannot be read: {error}")),
