@@ -48,6 +48,8 @@ pub enum ExchangeKind {
     Blob,
     /// A page of tags.
     Tags,
+    /// Referrers of a manifest.
+    Referrers,
 }
 
 impl ExchangeKind {
@@ -59,6 +61,7 @@ impl ExchangeKind {
             Self::Manifest => "manifest",
             Self::Blob => "blob",
             Self::Tags => "tags",
+            Self::Referrers => "referrers",
         }
     }
 }

@@ -32,6 +32,7 @@ pub mod profiles;
 mod realm;
 mod redact;
 mod redirect;
+mod referrers;
 mod registry_client;
 mod secret;
 mod tags;
@@ -53,6 +54,7 @@ pub use egress::{
 pub use error::{ClientError, SharedError, TimeoutPhase, UpstreamAnswer};
 pub use exchange::{Exchange, ExchangeKind, ExchangeObserver, NoObserver};
 pub use manifests::{ManifestFetch, ManifestHead};
+pub use referrers::{ReferrersApi, ReferrersFound, ReferrersList};
 pub use registry_client::RegistryClient;
 pub use secret::Secret;
 pub use tags::TagPage;

@@ -63,7 +63,9 @@ pub(crate) async fn follow(
             })
             .await?;
         answer.by = by;
-        if !is_redirect(answer.status) {
+        // GHCR sends questions for referrers to a web API that is limited apart from it: that is no answer.
+        let is_detour = journey.kind == ExchangeKind::Referrers && answer.status == StatusCode::SEE_OTHER;
+        if !is_redirect(answer.status) || is_detour {
             answer.passed = passed;
             return Ok(answer);
         }

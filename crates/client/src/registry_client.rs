@@ -23,6 +23,7 @@ use crate::guest::Guests;
 use crate::handshake::{Call, Handshake};
 use crate::profiles::Profile;
 use crate::realm::RealmRule;
+use crate::referrers::Capability;
 use crate::transport::{Attempt, Transport};
 use crate::upstream_error::{Asked, from_answer};
 use crate::weather::{HostWeather, RateLimit, RetryRule, Weather, hedge};
@@ -38,6 +39,7 @@ struct Inner {
     transport: Arc<Transport>,
     handshake: Handshake,
     retry: RetryRule,
+    referrers: Capability,
     /// What it was made from, for a probe that starts anew.
     config: UpstreamConfig,
     observer: Arc<dyn ExchangeObserver>,
@@ -70,20 +72,23 @@ impl RegistryClient {
         let realms = RealmRule::new(url, config.token_hosts.clone(), config.reach);
         let handshake = Handshake::new(accounts, realms);
         let transport = Arc::new(transport);
-        let inner = Inner { endpoint, transport, handshake, retry, host, profile, guests, config, observer };
+        let referrers = Capability::of(profile);
+        let inner = Inner { endpoint, transport, handshake, retry, host, referrers, profile, guests, config, observer };
         Ok(Self { inner: Arc::new(inner) })
     }
 
     /// The same upstream for somebody else: over the same connections, with another credential (or none), and with
     /// tokens and a memory of challenges of its own.
     pub fn with_credential(&self, credential: Option<Credential>) -> Self {
-        let Inner { endpoint, transport, handshake, retry, host, profile, guests, config, observer } = &*self.inner;
+        let Inner { endpoint, transport, handshake, retry, host, referrers, profile, guests, config, observer } =
+            &*self.inner;
         let handshake = handshake.with_credential(credential);
         let inner = Inner {
             endpoint: endpoint.clone(),
             transport: transport.clone(),
             retry: retry.clone(),
             host: host.clone(),
+            referrers: referrers.clone(),
             profile,
             // Its tokens are nobody's.
             guests: guests.clone(),
@@ -149,6 +154,10 @@ impl RegistryClient {
             Some(delay) => hedge(delay, Box::pin(ask()), || host.may_retry(), Box::pin(ask())).await,
             None => Box::pin(ask()).await,
         }
+    }
+
+    pub(crate) fn referrers_capability(&self) -> &Capability {
+        &self.inner.referrers
     }
 
     pub(crate) fn endpoint(&self) -> &Endpoint {

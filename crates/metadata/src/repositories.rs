@@ -129,7 +129,7 @@ fn unseal(row: &SqliteRow, keys: &SealingKeys) -> Result<(RepoKey, String, Kept)
 }
 
 async fn forget_content(transaction: &mut Transaction<'static, Sqlite>, key: &RepoKey) -> Result<(), MetadataError> {
-    for statement in [sql::FORGET_TAGS, sql::FORGET_TAG_EVENTS, sql::FORGET_LINKS] {
+    for statement in [sql::FORGET_TAGS, sql::FORGET_TAG_EVENTS, sql::FORGET_REFERRERS, sql::FORGET_LINKS] {
         sqlx::query(statement).bind(key.as_str()).execute(&mut **transaction).await?;
     }
     Ok(())

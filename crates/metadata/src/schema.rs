@@ -10,6 +10,7 @@
 //!      ├┈ tags         repo, name, tag ──▶ digest, media_type    what upstream said last, and when
 //!      ├┈ tag_events   repo, name, tag ──▶ digest, upstream      every change, oldest first
 //!      └┈ links        repo, name, digest                        upstream answered for this digest under this name
+//!      ├┈ referrers    repo, name, subject ──▶ document           who names this manifest, as upstream told it
 //!
 //!  manifests           digest ──▶ media_type, size               facts of bytes that lie in the blob store
 //!  └─ descriptors      manifest, digest ──▶ media_type, size     what it says of each of its children
@@ -19,9 +20,10 @@
 use sqlx::SqlSafeStr as _;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 
-const SQLITE: [(i64, &str, &str); 2] = [
+const SQLITE: [(i64, &str, &str); 3] = [
     (1, "initial", include_str!("../migrations/sqlite/0001_initial.sql")),
     (2, "links are confirmed", include_str!("../migrations/sqlite/0002_links_are_confirmed.sql")),
+    (3, "referrers", include_str!("../migrations/sqlite/0003_referrers.sql")),
 ];
 
 /// The newest schema this build knows.

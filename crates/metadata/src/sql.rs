@@ -64,6 +64,12 @@ statements! {
     TAG_HISTORY = "SELECT digest, observed_at, upstream FROM tag_events \
         WHERE repo = $1 AND name = $2 AND tag = $3 ORDER BY id DESC LIMIT $4";
 
+    // --- referrers
+    PUT_REFERRERS = "INSERT INTO referrers (repo, name, subject, document, checked_at) VALUES ($1, $2, $3, $4, $5) \
+        ON CONFLICT (repo, name, subject) DO UPDATE SET document = excluded.document, checked_at = excluded.checked_at";
+    FIND_REFERRERS = "SELECT document, checked_at FROM referrers WHERE repo = $1 AND name = $2 AND subject = $3";
+    FORGET_REFERRERS = "DELETE FROM referrers WHERE repo = $1";
+
     // --- links
     LINK = "INSERT INTO links (repo, name, digest) VALUES ($1, $2, $3) ON CONFLICT (repo, name, digest) DO NOTHING";
     IS_LINKED = "SELECT 1 FROM links WHERE repo = $1 AND name = $2 AND digest = $3";
@@ -94,7 +100,8 @@ mod tests {
     use sqlx::{AssertSqlSafe, Executor as _, Row as _, SqlSafeStr as _};
 
     use super::{
-        ALL, FIND_BLOB, FIND_LISTED, FIND_MANIFEST, FIND_TAG, IS_LINKED, LIST_BLOBS, OLDEST_BLOBS, TAG_HISTORY,
+        ALL, FIND_BLOB, FIND_LISTED, FIND_MANIFEST, FIND_REFERRERS, FIND_TAG, IS_LINKED, LIST_BLOBS, OLDEST_BLOBS,
+        TAG_HISTORY,
     };
     use crate::metadata::Metadata;
 
@@ -117,8 +124,17 @@ mod tests {
     #[tokio::test]
     async fn what_a_pull_asks_is_found_by_index() {
         let (_directory, metadata) = opened().await;
-        for text in [FIND_TAG, IS_LINKED, FIND_MANIFEST, FIND_LISTED, FIND_BLOB, LIST_BLOBS, OLDEST_BLOBS, TAG_HISTORY]
-        {
+        for text in [
+            FIND_TAG,
+            FIND_REFERRERS,
+            IS_LINKED,
+            FIND_MANIFEST,
+            FIND_LISTED,
+            FIND_BLOB,
+            LIST_BLOBS,
+            OLDEST_BLOBS,
+            TAG_HISTORY,
+        ] {
             let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {text}"));
             let plan = sqlx::query(explain).fetch_all(metadata.readers()).await.unwrap();
             let plan: Vec<String> = plan.iter().map(|step| step.get("detail")).collect();

@@ -37,6 +37,9 @@ pub const MAX_MANIFEST_LAYERS: usize = 1000;
 /// Most children in one index. Ours.
 pub const MAX_INDEX_CHILDREN: usize = 1000;
 
+/// Most referrers of one manifest. Ours: signatures and attestations are a handful; a list without end is an attack.
+pub const MAX_REFERRERS: usize = 10_000;
+
 /// Most keys in the outermost object of a manifest. Ours; the image spec defines eight.
 pub const MAX_MANIFEST_KEYS: usize = 256;
 

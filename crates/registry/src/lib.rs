@@ -32,7 +32,7 @@ pub use error::{PullError, UpstreamSaid};
 pub use fill::{BlobStream, Piece};
 pub use metrics::{Metrics, PullKind};
 pub use outcome::{Freshness, PullOutcome};
-pub use pull::{BlobFacts, ManifestAnswer, OpenBlob, TagsAnswer, TagsQuery};
+pub use pull::{BlobFacts, ManifestAnswer, OpenBlob, ReferrersAnswer, TagsAnswer, TagsQuery};
 pub use registry::{Readiness, Registry, RegistryConfig, StartError, Stores};
 pub use repositories::{
     FIELDS, FieldDoc, FieldProblem, FillOnRange, HealthCheck, NetworkSpec, Provenance, Repository, RepositoryAdmin,

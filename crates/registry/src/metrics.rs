@@ -34,6 +34,8 @@ pub enum PullKind {
     Blob,
     /// A list of tags.
     Tags,
+    /// The referrers of a manifest.
+    Referrers,
 }
 
 impl PullKind {
@@ -43,6 +45,7 @@ impl PullKind {
             Self::Manifest => "manifest",
             Self::Blob => "blob",
             Self::Tags => "tags",
+            Self::Referrers => "referrers",
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::core::{Builtins, Core, FileRepositories};
 use crate::error::PullError;
 use crate::fill::{Edge, Origin};
 use crate::metrics::Metrics;
-use crate::pull::{BlobFacts, ManifestAnswer, OpenBlob, TagsAnswer, TagsQuery};
+use crate::pull::{BlobFacts, ManifestAnswer, OpenBlob, ReferrersAnswer, TagsAnswer, TagsQuery};
 use crate::repositories::{Repository, RepositoryAdmin, RepositorySpec, Route, RouteQuery, UpstreamDefaults};
 use crate::sources::keep_checking;
 
@@ -153,6 +153,11 @@ impl Registry {
     /// Tells a blob's size without fetching it.
     pub async fn stat_blob(&self, route: &Route, digest: &Digest) -> Result<BlobFacts, PullError> {
         crate::pull::stat_blob(&self.core, route, digest).await
+    }
+
+    /// Lists the manifests that name `subject`: signatures, attestations, SBOMs.
+    pub async fn referrers(&self, route: &Route, subject: &Digest) -> Result<ReferrersAnswer, PullError> {
+        crate::pull::list_referrers(&self.core, route, subject).await
     }
 
     /// Lists tags.

@@ -1,11 +1,12 @@
-//! The query of a `/v2` request: `ns`, `n` and `last` (distribution-spec "Listing tags", "Registry proxying").
+//! The query of a `/v2` request: `ns`, `n`, `last` and `artifactType` (distribution-spec "Listing tags", "Listing
+//! Referrers", "Registry proxying").
 //!
 //! Other parameters are ignored, as clients and proxies add their own. Must not know endpoints. Invariant: a parameter
 //! that matters appears at most once and is well formed, so no two readers can take different values from it.
 
 use std::borrow::Cow;
 
-use oci::limits::MAX_TAG_PAGE;
+use oci::limits::{MAX_MEDIA_TYPE_LEN, MAX_TAG_PAGE};
 use oci::{ErrorCode, InvalidRegistryHost, RegistryHost};
 
 /// Longest `last` taken, in bytes. Upstreams may use other things than tags as page marks.
@@ -21,6 +22,8 @@ pub struct V2Query {
     /// Where the list goes on: the tag before, or whatever mark upstream gave for it. Never empty, no control
     /// characters.
     pub last: Option<String>,
+    /// The kind of referrers wanted. No control characters.
+    pub artifact_type: Option<String>,
 }
 
 /// Why a query is refused.
@@ -38,6 +41,9 @@ pub enum InvalidQuery {
     /// `n` is not a number.
     #[error("query parameter 'n' must be a number from 0 on; at most 1000 tags are listed at once")]
     Count,
+    /// `artifactType` is no media type.
+    #[error("query parameter 'artifactType' must be a media type, at most 255 characters")]
+    ArtifactType,
     /// `last` is no mark that a page could have ended with.
     #[error("query parameter 'last' must be a tag, at most 512 bytes without control characters")]
     Last,
@@ -47,7 +53,7 @@ impl InvalidQuery {
     /// The spec's code for it.
     pub fn code(&self) -> ErrorCode {
         match self {
-            Self::Repeated(_) | Self::Encoding(_) | Self::Count => ErrorCode::Unsupported,
+            Self::Repeated(_) | Self::Encoding(_) | Self::Count | Self::ArtifactType => ErrorCode::Unsupported,
             Self::Namespace(_) => ErrorCode::NameInvalid,
             Self::Last => ErrorCode::TagInvalid,
         }
@@ -71,6 +77,7 @@ pub fn parse(raw: Option<&str>) -> Result<V2Query, InvalidQuery> {
             }
             "n" => once("n", &mut query.n, count(&decode("n", value)?)?)?,
             "last" => once("last", &mut query.last, mark(&decode("last", value)?)?)?,
+            "artifactType" => once("artifactType", &mut query.artifact_type, kind(&decode("artifactType", value)?)?)?,
             _ => {}
         }
     }
@@ -91,6 +98,11 @@ fn count(text: &str) -> Result<u32, InvalidQuery> {
     let wanted: u64 = text.parse().map_err(|_| InvalidQuery::Count)?;
     // The bound is far below u32::MAX.
     Ok(u32::try_from(wanted.min(MAX_TAG_PAGE as u64)).unwrap_or(u32::MAX))
+}
+
+fn kind(text: &str) -> Result<String, InvalidQuery> {
+    let fits = !text.is_empty() && text.len() <= MAX_MEDIA_TYPE_LEN && !text.contains(char::is_control);
+    if fits { Ok(text.to_owned()) } else { Err(InvalidQuery::ArtifactType) }
 }
 
 fn mark(text: &str) -> Result<String, InvalidQuery> {

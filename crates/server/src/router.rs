@@ -6,6 +6,7 @@
 //! | `/v2/<name>/manifests/<ref>`     | GET HEAD         | [`v2::manifests`]          |
 //! | `/v2/<name>/blobs/<digest>`      | GET HEAD         | [`v2::blobs`]              |
 //! | `/v2/<name>/tags/list`           | GET HEAD         | [`v2::tags`]               |
+//! | `/v2/<name>/referrers/<digest>`  | GET HEAD         | [`v2::referrers`]          |
 //! | other `/v2/…`                    |                  | [`v2::unsupported`]        |
 //! | `/api/repos`                     | GET POST         | [`api::repos`]             |
 //! | `/api/repos/{repoKey}`           | GET PUT DELETE   | [`api::repos`]             |
@@ -156,7 +157,10 @@ async fn answer_v2(
             v2::tags::answer(request, &route, &name, record).await
         }
         V2Path::Catalog => Err(v2::unsupported::catalog()),
-        V2Path::Referrers { .. } => Err(v2::unsupported::referrers()),
+        V2Path::Referrers { name, digest } => {
+            let route = request.admit(&name, &Action::Referrers(digest), record).await?;
+            v2::referrers::answer(request, &route, &digest, record).await
+        }
         V2Path::Uploads { .. } | V2Path::Upload { .. } => Err(v2::unsupported::uploads()),
     }
 }

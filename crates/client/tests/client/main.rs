@@ -26,10 +26,11 @@ mod realms;
 #[cfg(test)]
 mod redirects;
 #[cfg(test)]
+mod referrers;
+#[cfg(test)]
 mod retries;
 #[cfg(test)]
 mod support;
-#[cfg(test)]
 mod tags;
 #[cfg(test)]
 mod tls;

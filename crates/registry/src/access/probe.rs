@@ -27,12 +27,14 @@ pub enum Action {
     Blob(Digest),
     /// List the tags.
     Tags,
+    /// List the manifests that name this one.
+    Referrers(Digest),
 }
 
 impl Action {
     fn right(&self) -> Right {
         match self {
-            Self::Manifest(_) | Self::Blob(_) => Right::Pull,
+            Self::Manifest(_) | Self::Blob(_) | Self::Referrers(_) => Right::Pull,
             Self::Tags => Right::List,
         }
     }
@@ -41,6 +43,7 @@ impl Action {
         match self {
             Self::Manifest(reference) => Subject::Manifest(reference.to_string().into()),
             Self::Blob(digest) => Subject::Blob(*digest),
+            Self::Referrers(digest) => Subject::Manifest(digest.to_string().into()),
             Self::Tags => Subject::Manifest(name.as_ref().into()),
         }
     }
@@ -202,6 +205,7 @@ impl Probe {
                 }
                 answer => answer.map(drop),
             },
+            Action::Referrers(subject) => self.client.head_manifest(name, &Reference::Digest(*subject)).await.map(drop),
             Action::Blob(digest) => self.client.head_blob(name, digest).await.map(drop),
             Action::Tags => self.client.list_tags(name, Some(1), None).await.map(drop),
         }

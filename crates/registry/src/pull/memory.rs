@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use oci::{Digest, MediaType, Reference, RepositoryName, Tag};
 
+use super::referrers::{ReferrersKey, ReferrersState};
 use crate::access::Principal;
 use crate::error::PullError;
 use crate::repositories::Route;
@@ -17,6 +18,8 @@ use crate::repositories::Route;
 const MANIFEST_BYTES: u64 = 16 << 20;
 /// Tags, links and absences kept in memory.
 const ENTRIES: u64 = 50_000;
+/// Lists of referrers kept in memory; each is a few entries, a few hundred bytes.
+const REFERRERS: u64 = 5_000;
 /// How long an upstream's 404 is believed.
 const ABSENT_FOR: Duration = Duration::from_secs(10);
 
@@ -51,6 +54,7 @@ pub(crate) struct Memory {
     manifests: moka::sync::Cache<Digest, Arc<CachedManifest>>,
     tags: moka::sync::Cache<TagKey, Arc<TagState>>,
     links: moka::sync::Cache<LinkKey, ()>,
+    referrers: moka::sync::Cache<ReferrersKey, ReferrersState>,
     absent: moka::sync::Cache<AbsentKey, PullError>,
 }
 
@@ -62,6 +66,7 @@ impl Memory {
             manifests: moka::sync::Cache::builder().weigher(weigh).max_capacity(MANIFEST_BYTES).build(),
             tags: moka::sync::Cache::new(ENTRIES),
             links: moka::sync::Cache::new(ENTRIES),
+            referrers: moka::sync::Cache::new(REFERRERS),
             absent: moka::sync::Cache::builder().max_capacity(ENTRIES / 5).time_to_live(ABSENT_FOR).build(),
         }
     }
@@ -94,6 +99,14 @@ impl Memory {
         self.links.insert(key, ());
     }
 
+    pub(crate) fn referrers(&self, key: &ReferrersKey) -> Option<ReferrersState> {
+        self.referrers.get(key)
+    }
+
+    pub(crate) fn keep_referrers(&self, key: ReferrersKey, state: ReferrersState) {
+        self.referrers.insert(key, state);
+    }
+
     /// Why `reference` is known to be absent, if it is.
     pub(crate) fn absent(&self, route: &Route, reference: &Reference) -> Option<PullError> {
         self.absent.get(&absent_key(route, reference))
@@ -108,6 +121,7 @@ impl Memory {
     pub(crate) fn forget_all(&self) {
         self.tags.invalidate_all();
         self.links.invalidate_all();
+        self.referrers.invalidate_all();
         self.absent.invalidate_all();
     }
 }

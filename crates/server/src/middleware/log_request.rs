@@ -110,6 +110,7 @@ impl Subject {
             PullKind::Manifest => "manifests",
             PullKind::Blob => "blobs",
             PullKind::Tags => "tags",
+            PullKind::Referrers => "referrers",
         };
         let mut url = format!("{}/v2/{}/{kind}/", self.repo.upstream(), self.name);
         match &self.reference {

@@ -74,6 +74,7 @@ fn subject(route: &Route, action: &Action) -> Subject {
         Action::Manifest(reference) => (PullKind::Manifest, Some(reference.clone())),
         Action::Blob(digest) => (PullKind::Blob, Some((*digest).into())),
         Action::Tags => (PullKind::Tags, None),
+        Action::Referrers(digest) => (PullKind::Referrers, Some((*digest).into())),
     };
     Subject { kind, repo: route.repo.clone(), name: route.name.clone(), reference }
 }

@@ -9,6 +9,8 @@ pub(crate) mod conditional;
 pub(crate) mod gate;
 pub(crate) mod headers;
 pub(crate) mod manifests;
+pub(crate) mod page_link;
+pub(crate) mod referrers;
 pub(crate) mod tags;
 pub(crate) mod unsupported;
 

@@ -25,16 +25,6 @@ pub(crate) fn uploads() -> Failure {
     )
 }
 
-/// `/v2/<name>/referrers/<digest>`: a 404 makes clients fall back to the referrers tag (distribution-spec
-/// "Unavailable Referrers API"), which is pulled through like any tag.
-pub(crate) fn referrers() -> Failure {
-    Failure::new(
-        StatusCode::NOT_FOUND,
-        ErrorCode::Unsupported,
-        "the referrers API is not available; clients fall back to the referrers tag schema",
-    )
-}
-
 /// `/v2/_catalog`: a cache knows only what was pulled, which is not what upstreams have.
 pub(crate) fn catalog() -> Failure {
     Failure::new(

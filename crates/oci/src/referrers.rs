@@ -1,0 +1,115 @@
+//! Referrers: the manifests that name another one as their subject (distribution-spec "Listing Referrers").
+//!
+//! Must not know where a list comes from. Invariant: a list is bounded, and what is written is an image index with the
+//! fields the spec asks for and no others.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Digest;
+use crate::limits::{MAX_MANIFEST_BYTES, MAX_REFERRERS};
+use crate::media_type::MediaType;
+
+/// One manifest that refers to another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Referrer {
+    /// The kind of manifest.
+    pub media_type: MediaType,
+    /// Its digest.
+    pub digest: Digest,
+    /// Its size in bytes.
+    pub size: u64,
+    /// What kind of artifact it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artifact_type: Option<String>,
+    /// Its annotations.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub annotations: Option<BTreeMap<String, String>>,
+}
+
+/// Why a document is no list of referrers.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidReferrers {
+    /// It is larger than a manifest may be.
+    #[error("the list of referrers is larger than {MAX_MANIFEST_BYTES} bytes")]
+    TooLarge,
+    /// It lists too many.
+    #[error("more than {MAX_REFERRERS} referrers")]
+    TooMany,
+    /// It is not an image index.
+    #[error("not an image index: {0}")]
+    Syntax(#[source] serde_json::Error),
+}
+
+#[derive(Deserialize)]
+struct Index {
+    manifests: Option<Vec<Referrer>>,
+}
+
+/// Reads an image index that lists referrers. An index with `manifests: null` lists none.
+pub fn parse_referrers(document: &[u8]) -> Result<Vec<Referrer>, InvalidReferrers> {
+    if document.len() > MAX_MANIFEST_BYTES {
+        return Err(InvalidReferrers::TooLarge);
+    }
+    // An array would be read as the fields of a struct in their order.
+    let object: BTreeMap<&str, &serde_json::value::RawValue> =
+        serde_json::from_slice(document).map_err(InvalidReferrers::Syntax)?;
+    let index = match object.get("manifests") {
+        Some(_) => serde_json::from_slice::<Index>(document).map_err(InvalidReferrers::Syntax)?,
+        None => Index { manifests: None },
+    };
+    let listed = index.manifests.unwrap_or_default();
+    if listed.len() > MAX_REFERRERS { Err(InvalidReferrers::TooMany) } else { Ok(listed) }
+}
+
+/// Writes the image index that answers a question for referrers.
+pub fn referrers_index(referrers: &[Referrer]) -> Vec<u8> {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Written<'a> {
+        schema_version: u8,
+        media_type: &'static str,
+        manifests: &'a [Referrer],
+    }
+    let media_type = "application/vnd.oci.image.index.v1+json";
+    let index = Written { schema_version: 2, media_type, manifests: referrers };
+    serde_json::to_vec(&index).expect("strings and numbers can be written")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn referrer(seed: &str) -> Referrer {
+        Referrer {
+            media_type: MediaType::OCI_IMAGE_MANIFEST,
+            digest: Digest::sha256_of(seed.as_bytes()),
+            size: 7,
+            artifact_type: Some("application/vnd.example.sbom".into()),
+            annotations: Some([("a".to_owned(), "b".to_owned())].into()),
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_and_nothing_is_null() {
+        let bare = Referrer { artifact_type: None, annotations: None, ..referrer("bare") };
+        let listed = vec![referrer("one"), bare];
+        let document = referrers_index(&listed);
+        assert!(!String::from_utf8(document.clone()).unwrap().contains("null"));
+        assert_eq!(parse_referrers(&document).unwrap(), listed);
+        assert_eq!(parse_referrers(br#"{"schemaVersion":2,"manifests":null}"#).unwrap(), []);
+        assert_eq!(parse_referrers(b"{}").unwrap(), []);
+    }
+
+    #[test]
+    fn other_documents_and_endless_lists_are_refused() {
+        for document in ["", "[]", "[[]]", "<html>", r#"{"manifests":{}}"#, r#"{"manifests":[{"digest":"sha256:x"}]}"#]
+        {
+            assert!(parse_referrers(document.as_bytes()).is_err(), "{document}");
+        }
+        let many = vec![Referrer { artifact_type: None, annotations: None, ..referrer("x") }; MAX_REFERRERS + 1];
+        assert!(parse_referrers(&referrers_index(&many)).is_err());
+    }
+}
