@@ -23,6 +23,7 @@ mod fills;
 mod metrics;
 mod passthrough;
 mod passthrough_clients;
+mod probe;
 mod pull_through;
 mod ranges;
 mod reload;
