@@ -46,7 +46,10 @@ pub use basic::Credential;
 pub use blobs::{BlobHead, BlobResponse};
 pub use body::BlobBody;
 pub use config::{HttpVersion, Timeouts, UpstreamConfig};
-pub use credentials::{CredentialEntry, CredentialLabel, CredentialSource, CredentialStore};
+pub use credentials::{
+    AwsKeys, AzureIdentity, AzureLogin, CredentialEntry, CredentialLabel, CredentialSource, CredentialStore, EcrLogin,
+    ExecHelper, GoogleIdentity, GoogleLogin,
+};
 pub use egress::{
     Authorities, ClientIdentity, IdentityProblem, Network, Proxies, ProxyServer, Reach, Verification,
     is_private_address, plain_url,

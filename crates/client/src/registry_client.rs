@@ -14,7 +14,7 @@ use url::Url;
 use crate::answer::Answer;
 use crate::basic::{Credential, CredentialId};
 use crate::config::UpstreamConfig;
-use crate::credentials::{Accounts, CredentialLabel};
+use crate::credentials::{Accounts, CredentialLabel, Ground};
 use crate::egress::{Egress, read_upstream_url};
 use crate::endpoint::{Endpoint, authority};
 use crate::error::ClientError;
@@ -68,7 +68,8 @@ impl RegistryClient {
         let retry = RetryRule::new(&config, host.clone());
         let profile = config.effective_profile();
         let guests = Arc::new(Guests::new(profile.redirects, config.reach));
-        let accounts = Accounts::new(config.credentials.clone(), &endpoint);
+        let ground = Ground::new(&config, &endpoint, observer.clone());
+        let accounts = Accounts::new(config.credentials.clone(), &endpoint, ground);
         let realms = RealmRule::new(url, config.token_hosts.clone(), config.reach);
         let handshake = Handshake::new(accounts, realms);
         let transport = Arc::new(transport);

@@ -3,39 +3,49 @@
 //! Must not know challenges or tokens. Invariants: a repository gets credentials of entries that fit it only; among those
 //! with the same prefix the load goes round, and one that rests or was just rejected goes last.
 
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
 
+use super::ground::Ground;
 use super::keeper::{Keeper, Resolved};
 use super::store::CredentialStore;
 use crate::endpoint::Endpoint;
 use crate::error::ClientError;
 use crate::secret::Secret;
 
+/// Most credentials kept for one upstream; entries of docker's `config.json` with a path count each.
+const MAX_KEPT: usize = 1024;
+
+/// An entry of the store and, where it has several credentials for one upstream, which of them.
+type Slot = (usize, String);
+
 /// The store of one upstream, with what was obtained so far.
 pub(crate) struct Accounts {
     store: CredentialStore,
-    keepers: Vec<Arc<Keeper>>,
+    keepers: Mutex<HashMap<Slot, Arc<Keeper>>>,
     turn: AtomicUsize,
+    ground: Arc<Ground>,
     upstream: Arc<str>,
     /// What the upstream's URL puts before every name.
     name_prefix: String,
 }
 
 impl Accounts {
-    pub(crate) fn new(store: CredentialStore, endpoint: &Endpoint) -> Self {
-        let keepers = store.entries().iter().map(|_| Arc::default()).collect();
+    pub(crate) fn new(store: CredentialStore, endpoint: &Endpoint, ground: Ground) -> Self {
         let (upstream, name_prefix) = (endpoint.label().clone(), endpoint.name_prefix().to_owned());
-        Self { store, keepers, turn: AtomicUsize::new(0), upstream, name_prefix }
+        Self::with(store, Arc::new(ground), upstream, name_prefix)
     }
 
     /// Other credentials for the same upstream; nothing is shared.
     pub(crate) fn with_store(&self, store: CredentialStore) -> Self {
-        let keepers = store.entries().iter().map(|_| Arc::default()).collect();
-        let (upstream, name_prefix) = (self.upstream.clone(), self.name_prefix.clone());
-        Self { store, keepers, turn: AtomicUsize::new(0), upstream, name_prefix }
+        Self::with(store, self.ground.clone(), self.upstream.clone(), self.name_prefix.clone())
+    }
+
+    fn with(store: CredentialStore, ground: Arc<Ground>, upstream: Arc<str>, name_prefix: String) -> Self {
+        Self { store, keepers: Mutex::default(), turn: AtomicUsize::new(0), ground, upstream, name_prefix }
     }
 
     /// What was configured.
@@ -47,10 +57,12 @@ impl Accounts {
     /// makes way for the next; one that fails does not, unless another account shares its load: a private image must not
     /// turn into a missing one because a helper is broken.
     pub(crate) async fn pick(&self, scope: Option<&str>) -> Result<Option<Arc<Resolved>>, ClientError> {
-        for group in self.store.groups(scope.map(|scope| self.repository(scope))) {
+        let name = scope.map(full_name);
+        let repository = name.map(|name| name.strip_prefix(self.name_prefix.as_str()).unwrap_or(name));
+        for group in self.store.groups(repository) {
             let mut failure = None;
             for at in self.in_turn(group) {
-                match self.obtain(at).await {
+                match self.obtain(at, name).await {
                     Ok(Some(resolved)) => return Ok(Some(resolved)),
                     Ok(None) => {}
                     Err(error) => failure = failure.or(Some(error)),
@@ -69,7 +81,7 @@ impl Accounts {
         scope: Option<&str>,
         refused: &Resolved,
     ) -> Result<Option<Arc<Resolved>>, ClientError> {
-        if let Some(keeper) = self.keeper(refused) {
+        if let Some(keeper) = self.keeper_of(refused) {
             keeper.reject(refused);
         }
         let next = self.pick(scope).await?;
@@ -78,21 +90,15 @@ impl Accounts {
 
     /// Lets an account rest that has used up its share.
     pub(crate) fn rest(&self, tired: &Resolved, until: Instant) {
-        if let Some(keeper) = self.keeper(tired) {
+        if let Some(keeper) = self.keeper_of(tired) {
             keeper.rest(until);
         }
     }
 
     /// Every secret in use, so that none comes back in somebody's words.
     pub(crate) fn secrets(&self) -> Vec<Secret> {
-        self.keepers.iter().filter_map(|keeper| keeper.kept()).map(|kept| kept.credential.secret().clone()).collect()
-    }
-
-    /// The name below the upstream's URL that a scope is about.
-    fn repository<'s>(&self, scope: &'s str) -> &'s str {
-        let name = scope.strip_prefix("repository:").unwrap_or(scope);
-        let name = name.rsplit_once(':').map_or(name, |(name, _)| name);
-        name.strip_prefix(self.name_prefix.as_str()).unwrap_or(name)
+        let kept = self.lock().values().filter_map(|keeper| keeper.kept()).collect::<Vec<_>>();
+        kept.iter().map(|kept| kept.credential.secret().clone()).collect()
     }
 
     /// A group in the order of asking: from the next one on, those that rest at the end.
@@ -100,26 +106,47 @@ impl Accounts {
         if group.len() > 1 {
             let first = self.turn.fetch_add(1, Ordering::Relaxed) % group.len();
             group.rotate_left(first);
-            let now = Instant::now();
-            group.sort_by_key(|at| self.keepers[*at].is_resting(now));
+            let (now, keepers) = (Instant::now(), self.lock());
+            let rests = |at: usize| keepers.iter().any(|((of, _), keeper)| *of == at && keeper.is_resting(now));
+            group.sort_by_cached_key(|at| rests(*at));
         }
         group
     }
 
-    async fn obtain(&self, at: usize) -> Result<Option<Arc<Resolved>>, ClientError> {
-        let (entry, keeper) = (&self.store.entries()[at], self.keepers[at].clone());
-        let source = entry.source.clone();
-        keeper.get(entry.name.clone(), async move { source.obtain().await }).await.map_err(|reason| {
-            ClientError::CredentialUnavailable {
-                upstream: self.upstream.clone(),
-                name: entry.name.clone(),
-                what: reason.to_string(),
-            }
-        })
+    async fn obtain(&self, at: usize, name: Option<&str>) -> Result<Option<Arc<Resolved>>, ClientError> {
+        let entry = &self.store.entries()[at];
+        let failed = |what: String| ClientError::CredentialUnavailable {
+            upstream: self.upstream.clone(),
+            name: entry.name.clone(),
+            what,
+        };
+        let place = entry.source.place(&self.ground, name).await.map_err(failed)?;
+        let (source, ground, name) = (entry.source.clone(), self.ground.clone(), name.map(str::to_owned));
+        let obtain = async move { source.obtain(&ground, name.as_deref()).await };
+        let keeper = self.keeper((at, place));
+        keeper.get(obtain).await.map_err(|reason| failed(reason.to_string()))
     }
 
-    fn keeper(&self, resolved: &Resolved) -> Option<&Keeper> {
-        let at = self.store.entries().iter().position(|entry| entry.name == resolved.name)?;
-        Some(&self.keepers[at])
+    fn keeper(&self, slot: Slot) -> Arc<Keeper> {
+        let mut keepers = self.lock();
+        if keepers.len() >= MAX_KEPT && !keepers.contains_key(&slot) {
+            keepers.clear();
+        }
+        keepers.entry(slot).or_default().clone()
     }
+
+    fn keeper_of(&self, resolved: &Resolved) -> Option<Arc<Keeper>> {
+        let keeps = |keeper: &Arc<Keeper>| keeper.kept().is_some_and(|kept| kept.is_same_as(resolved));
+        self.lock().values().find(|keeper| keeps(keeper)).cloned()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Slot, Arc<Keeper>>> {
+        self.keepers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The name in `repository:<name>:<actions>`.
+fn full_name(scope: &str) -> &str {
+    let name = scope.strip_prefix("repository:").unwrap_or(scope);
+    name.rsplit_once(':').map_or(name, |(name, _)| name)
 }

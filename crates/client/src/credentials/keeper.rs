@@ -3,6 +3,7 @@
 //! Must not know where it comes from. Invariants: it is obtained once at a time, by a task that goes on when the caller
 //! leaves, and all who wait share the outcome; the version grows exactly when the content changes.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -17,21 +18,22 @@ const FAILED_FOR: Duration = Duration::from_secs(5);
 /// A credential that was rejected is obtained again, but not more often than this.
 const REJECTED_FOR: Duration = Duration::from_secs(10);
 
+/// The version of what is obtained next.
+static NEXT_VERSION: AtomicU64 = AtomicU64::new(1);
+
 /// A credential as it can be sent.
 #[derive(Clone, Debug)]
 pub(crate) struct Resolved {
-    /// The name of its entry.
-    pub(crate) name: Arc<str>,
     /// What is sent.
     pub(crate) credential: Credential,
-    /// Counts the changes of this entry's credential.
+    /// Another one for everything that was ever obtained and was not what it was before.
     pub(crate) version: u64,
 }
 
 impl Resolved {
-    /// Whether both are the same version of the same entry.
+    /// Whether both were obtained as one.
     pub(crate) fn is_same_as(&self, other: &Self) -> bool {
-        self.version == other.version && self.name == other.name
+        self.version == other.version
     }
 }
 
@@ -50,7 +52,6 @@ pub(super) struct Keeper {
 struct Known {
     kept: Option<Kept>,
     failure: Option<(Instant, Arc<str>)>,
-    version: u64,
     rejected_at: Option<Instant>,
     resting_until: Option<Instant>,
 }
@@ -78,7 +79,7 @@ impl Kept {
 
 impl Keeper {
     /// The credential, obtained when there is none that is good.
-    pub(super) async fn get<F>(self: Arc<Self>, name: Arc<str>, obtain: F) -> Outcome
+    pub(super) async fn get<F>(self: Arc<Self>, obtain: F) -> Outcome
     where
         F: Future<Output = Result<Obtained, String>> + Send + 'static,
     {
@@ -100,7 +101,7 @@ impl Keeper {
             if let Some(reason) = self.failed(came) {
                 return self.known(Kept::is_usable, Instant::now()).ok_or(reason);
             }
-            self.settle(&name, obtain.await)
+            self.settle(obtain.await)
         });
         task.await.unwrap_or_else(|error| Err(format!("obtaining it failed: {error}").into()))
     }
@@ -155,7 +156,7 @@ impl Keeper {
     }
 
     /// Keeps the outcome. When it failed, what has not expired yet is used on.
-    fn settle(&self, name: &Arc<str>, outcome: Result<Obtained, String>) -> Outcome {
+    fn settle(&self, outcome: Result<Obtained, String>) -> Outcome {
         let mut known = self.lock();
         match outcome {
             Ok(Obtained { credential, lasts }) => {
@@ -163,8 +164,8 @@ impl Keeper {
                 let resolved = credential.map(|credential| match before {
                     Some(before) if same(&before.credential, &credential) => before,
                     Some(_) | None => {
-                        known.version += 1;
-                        Arc::new(Resolved { name: name.clone(), credential, version: known.version })
+                        let version = NEXT_VERSION.fetch_add(1, Ordering::Relaxed);
+                        Arc::new(Resolved { credential, version })
                     }
                 });
                 known.kept = Some(Kept { resolved: resolved.clone(), lasts });
@@ -187,7 +188,7 @@ fn same(one: &Credential, other: &Credential) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::AtomicUsize;
 
     use super::*;
     use crate::secret::Secret;
@@ -202,7 +203,7 @@ mod tests {
     }
 
     async fn get(keeper: &Arc<Keeper>, outcome: Result<Obtained, String>) -> Outcome {
-        keeper.clone().get("n".into(), async move { outcome }).await
+        keeper.clone().get(async move { outcome }).await
     }
 
     #[tokio::test(start_paused = true)]
@@ -210,7 +211,7 @@ mod tests {
         let (keeper, runs) = (Arc::new(Keeper::default()), Arc::new(AtomicUsize::new(0)));
         let call = || {
             let (keeper, runs) = (keeper.clone(), runs.clone());
-            keeper.get("n".into(), async move {
+            keeper.get(async move {
                 runs.fetch_add(1, Ordering::SeqCst);
                 tokio::time::sleep(Duration::from_secs(3)).await;
                 Ok(obtained("t", 100))
@@ -244,7 +245,7 @@ mod tests {
         assert_eq!(same.version, first.version);
         keeper.reject(&same);
         let other = get(&keeper, Ok(obtained("b", 100))).await.unwrap().unwrap();
-        assert_eq!(other.version, first.version + 1);
+        assert_ne!(other.version, first.version);
         keeper.reject(&first);
         assert_eq!(get(&keeper, Ok(obtained("c", 100))).await.unwrap().unwrap().version, other.version);
         keeper.reject(&other);

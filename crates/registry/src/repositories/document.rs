@@ -5,6 +5,7 @@
 //! Invariant: all problems are reported at once, each with its field.
 
 pub(super) mod auth;
+mod cloud;
 mod fields;
 mod network;
 mod passthrough;

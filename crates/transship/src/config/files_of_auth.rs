@@ -8,7 +8,7 @@ use registry::FieldProblem;
 use serde_json::Value;
 
 /// Fields below `auth` that name files.
-const FILES: [&str; 2] = ["password_file", "token_file"];
+const FILES: [&str; 4] = ["password_file", "token_file", "docker_config", "google.key_file"];
 
 /// What is wrong with the files of a repository's document.
 pub(super) fn check(document: &Value) -> Vec<FieldProblem> {

@@ -55,9 +55,9 @@ fn place(entry: &Entry, path: &str) -> Origin {
 fn problem(entry: &Entry, prefix: &str, path: &str, message: String) -> Problem {
     let full = if path.is_empty() { prefix.to_owned() } else { format!("{prefix}.{path}") };
     let (section, name) = path.rsplit_once('.').map_or(("", path), |(section, name)| (section, name));
-    // `auth[1]` has the fields of `auth`.
-    let section = section.split('[').next().unwrap_or(section);
-    let known = registry::FIELDS.iter().map(|f| f.path).filter_map(|known| match section {
+    // `auth[1].ecr` has the fields of `auth.ecr`.
+    let section: String = section.split('.').filter_map(|part| part.split('[').next()).collect::<Vec<_>>().join(".");
+    let known = registry::FIELDS.iter().map(|f| f.path).filter_map(|known| match section.as_str() {
         "" => known.split('.').next(),
         section => known.strip_prefix(section)?.strip_prefix('.'),
     });

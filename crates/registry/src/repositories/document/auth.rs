@@ -9,13 +9,24 @@ use std::path::PathBuf;
 use client::{Credential, CredentialEntry, CredentialSource, CredentialStore, Secret};
 use serde_json::{Map, Value, json};
 
+use super::cloud;
 use super::reader::Reader;
 
 /// What may stand in an entry beside its form.
 const LABELS: [&str; 2] = ["name", "repositories"];
 
 /// The forms, each by the fields that belong to it. The first field names the form.
-const FORMS: [&[&str]; 3] = [&["username", "password", "password_file"], &["token", "token_file"], &["identity_token"]];
+const FORMS: [&[&str]; 9] = [
+    &["username", "password", "password_file"],
+    &["token", "token_file"],
+    &["identity_token"],
+    &["docker_config"],
+    &["helper"],
+    &["exec"],
+    &["ecr"],
+    &["google"],
+    &["azure"],
+];
 
 impl<'a> Reader<'a> {
     /// Reads `auth`; anonymous when it is absent, or wrong and that is noted.
@@ -85,6 +96,12 @@ fn source(fields: &mut Reader<'_>) -> Option<CredentialSource> {
     match form {
         "username" => password(fields),
         "token" => token(fields),
+        "docker_config" => fields.file("docker_config").map(CredentialSource::DockerConfig),
+        "helper" => fields.program("helper").map(CredentialSource::Helper),
+        "exec" => cloud::exec(fields),
+        "ecr" => cloud::ecr(fields),
+        "google" => cloud::google(fields),
+        "azure" => cloud::azure(fields),
         _ => secret(fields, "identity_token").map(|token| CredentialSource::Fixed(Credential::IdentityToken(token))),
     }
 }
@@ -125,7 +142,7 @@ fn one_of(fields: &mut Reader<'_>, text: &'static str, file: &'static str) -> Op
     None
 }
 
-fn secret(fields: &mut Reader<'_>, name: &'static str) -> Option<Secret> {
+pub(super) fn secret(fields: &mut Reader<'_>, name: &'static str) -> Option<Secret> {
     fields.parsed(name, |text| if text.is_empty() { Err("is empty".into()) } else { Ok(Secret::new(text)) })
 }
 
@@ -203,10 +220,27 @@ mod tests {
             {"token": "t"},
             {"token_file": "/run/secrets/t"},
             {"identity_token": "t"},
+            {"docker_config": "/root/.docker/config.json"},
+            {"helper": "ecr-login"},
+            {"exec": {"command": ["/bin/get", "-x"], "lifetime": "5m", "env": {"A": "b"}}},
+            {"ecr": {"access_key_id": "A", "secret_access_key": "s", "region": "eu-west-1"}},
+            {"google": {"key_file": "/key.json"}},
+            {"azure": {"managed_identity": true}},
         ]);
         let store = read(&auth, Provenance::File).unwrap();
         let labels: Vec<_> = store.labels().map(|label| format!("{} {}", label.name, label.kind)).collect();
-        let rest = ["auth[0] password", "auth[2] token", "auth[3] token_file", "auth[4] identity_token"];
+        let rest = [
+            "auth[0] password",
+            "auth[2] token",
+            "auth[3] token_file",
+            "auth[4] identity_token",
+            "auth[5] docker_config",
+            "auth[6] helper",
+            "auth[7] exec",
+            "auth[8] ecr",
+            "auth[9] google",
+            "auth[10] azure",
+        ];
         assert_eq!(labels[0], "file password_file", "the longest prefix first");
         assert_eq!(labels[1..], rest);
         assert_eq!(store.describe(Some("org/private/x")).unwrap().name.as_ref(), "file");
@@ -247,10 +281,62 @@ mod tests {
     }
 
     #[test]
-    fn the_api_names_no_local_files() {
-        let auth = json!([{"username": "u", "password_file": "/f"}, {"token_file": "/f"}]);
+    fn the_api_names_no_local_files_programs_or_identities() {
+        let key = json!({"access_key_id": "A", "secret_access_key": "s"});
+        let auth = json!([
+            {"username": "u", "password_file": "/f"},
+            {"token_file": "/f"},
+            {"docker_config": "/f"},
+            {"helper": "pass"},
+            {"exec": {"command": ["/bin/sh"]}},
+            {"ecr": {}},
+            {"ecr": {"access_key_id": "A", "secret_access_key": "s", "endpoint": "https://e.example"}},
+            {"google": {"key_file": "/f"}},
+            {"google": {"metadata": true}},
+            {"azure": {"managed_identity": true}},
+            {"ecr": key},
+            {"google": {"access_token": "t"}},
+        ]);
         let found = read(&auth, Provenance::Api).unwrap_err();
-        let expected = ["auth[0].password_file: names a local file", "auth[1].token_file: names a local file"];
+        let expected = [
+            "auth[0].password_file: names a local file",
+            "auth[1].token_file: names a local file",
+            "auth[2].docker_config: names a local file",
+            "auth[3].helper: runs a program of this machine",
+            "auth[4].exec.command: runs a program of this machine",
+            "auth[5].ecr.access_key_id: is required over the API",
+            "auth[6].ecr.endpoint: is possible only in the configuration file",
+            "auth[7].google.key_file: names a local file",
+            "auth[8].google.metadata: is possible only in the configuration file",
+            "auth[9].azure.managed_identity: is possible only in the configuration file",
+        ];
+        assert_starts(&found, &expected);
+    }
+
+    #[test]
+    fn each_form_says_what_it_lacks() {
+        let auth = json!([
+            {"exec": {}},
+            {"ecr": {"access_key_id": "A"}},
+            {"google": {}},
+            {"google": {"metadata": true, "key": "k"}},
+            {"azure": {"client_id": "c"}},
+            {"azure": {"tenant": "../x", "client_id": "c", "client_secret": "s"}},
+            {"ecr": {"regoin": "x"}},
+            {"exec": {"command": ["a"], "lifetime": "soon"}},
+        ]);
+        let found = problems(&auth);
+        let expected = [
+            "auth[0].exec.command: required",
+            "auth[1].ecr.secret_access_key: required with access_key_id",
+            "auth[2].google.key_file: required",
+            "auth[3].google.metadata: stands beside key",
+            "auth[4].azure.tenant: required",
+            "auth[4].azure.client_secret: required",
+            "auth[5].azure.tenant: must be",
+            "auth[6].ecr.regoin: unknown field",
+            "auth[7].exec.lifetime: 'soon' is not a duration",
+        ];
         assert_starts(&found, &expected);
     }
 

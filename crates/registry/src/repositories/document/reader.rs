@@ -109,6 +109,32 @@ impl<'a> Reader<'a> {
         None
     }
 
+    /// Whether the document came over the API.
+    pub(super) fn is_of_api(&self) -> bool {
+        self.provenance == Provenance::Api
+    }
+
+    /// Refuses what would run a program: over the API, that would be a way to run anything on this machine.
+    pub(super) fn refuses_programs(&mut self, path: &'static str) -> bool {
+        if self.is_of_api() {
+            self.problem(path, "runs a program of this machine, which is possible only in the configuration file");
+        }
+        self.is_of_api()
+    }
+
+    /// Name or path of a program.
+    pub(super) fn program(&mut self, path: &'static str) -> Option<String> {
+        let text = self.text(path)?;
+        if self.refuses_programs(path) {
+            return None;
+        }
+        if text.is_empty() {
+            self.problem(path, "must be the name or path of a program");
+            return None;
+        }
+        Some(text)
+    }
+
     /// Reads the object at `name`, whose fields stand in the table as `name.field`.
     pub(super) fn section<T>(&mut self, name: &'static str, read: impl FnOnce(&mut Reader<'a>) -> T) -> Option<T> {
         let object = match self.object.get(name) {
