@@ -124,7 +124,7 @@ impl Accounts {
         let (source, ground, name) = (entry.source.clone(), self.ground.clone(), name.map(str::to_owned));
         let obtain = async move { source.obtain(&ground, name.as_deref()).await };
         let keeper = self.keeper((at, place));
-        keeper.get(obtain).await.map_err(|reason| failed(reason.to_string()))
+        keeper.get(entry.name.clone(), obtain).await.map_err(|reason| failed(reason.to_string()))
     }
 
     fn keeper(&self, slot: Slot) -> Arc<Keeper> {

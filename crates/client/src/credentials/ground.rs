@@ -11,6 +11,7 @@ use http::{HeaderMap, Method};
 use tokio::time::Instant;
 use url::Url;
 
+use crate::basic::CredentialId;
 use crate::body::read_document;
 use crate::config::UpstreamConfig;
 use crate::egress::{Egress, Network, Reach, read_upstream_url};
@@ -96,8 +97,9 @@ impl Ground {
             kind: ExchangeKind::Token,
             may_leave: MayLeave::Nothing,
         };
-        let answer =
-            follow(&transport, &journey, Attempt { number: 1, deadline: Instant::now() + LONGEST_WAIT }).await?;
+        let deadline = Instant::now() + LONGEST_WAIT;
+        let attempt = Attempt { number: 1, deadline, account: CredentialId::Anonymous };
+        let answer = follow(&transport, &journey, attempt).await?;
         if !answer.status.is_success() {
             return Err(from_answer(answer, &method, Asked::TokenServer, secrets).await);
         }

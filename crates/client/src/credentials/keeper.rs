@@ -24,6 +24,8 @@ static NEXT_VERSION: AtomicU64 = AtomicU64::new(1);
 /// A credential as it can be sent.
 #[derive(Clone, Debug)]
 pub(crate) struct Resolved {
+    /// The name of the credential it came from.
+    pub(crate) name: Arc<str>,
     /// What is sent.
     pub(crate) credential: Credential,
     /// Another one for everything that was ever obtained and was not what it was before.
@@ -79,7 +81,7 @@ impl Kept {
 
 impl Keeper {
     /// The credential, obtained when there is none that is good.
-    pub(super) async fn get<F>(self: Arc<Self>, obtain: F) -> Outcome
+    pub(super) async fn get<F>(self: Arc<Self>, name: Arc<str>, obtain: F) -> Outcome
     where
         F: Future<Output = Result<Obtained, String>> + Send + 'static,
     {
@@ -101,7 +103,7 @@ impl Keeper {
             if let Some(reason) = self.failed(came) {
                 return self.known(Kept::is_usable, Instant::now()).ok_or(reason);
             }
-            self.settle(obtain.await)
+            self.settle(&name, obtain.await)
         });
         task.await.unwrap_or_else(|error| Err(format!("obtaining it failed: {error}").into()))
     }
@@ -156,7 +158,7 @@ impl Keeper {
     }
 
     /// Keeps the outcome. When it failed, what has not expired yet is used on.
-    fn settle(&self, outcome: Result<Obtained, String>) -> Outcome {
+    fn settle(&self, name: &Arc<str>, outcome: Result<Obtained, String>) -> Outcome {
         let mut known = self.lock();
         match outcome {
             Ok(Obtained { credential, lasts }) => {
@@ -165,7 +167,7 @@ impl Keeper {
                     Some(before) if same(&before.credential, &credential) => before,
                     Some(_) | None => {
                         let version = NEXT_VERSION.fetch_add(1, Ordering::Relaxed);
-                        Arc::new(Resolved { credential, version })
+                        Arc::new(Resolved { name: name.clone(), credential, version })
                     }
                 });
                 known.kept = Some(Kept { resolved: resolved.clone(), lasts });
@@ -203,7 +205,7 @@ mod tests {
     }
 
     async fn get(keeper: &Arc<Keeper>, outcome: Result<Obtained, String>) -> Outcome {
-        keeper.clone().get(async move { outcome }).await
+        keeper.clone().get("auth".into(), async move { outcome }).await
     }
 
     #[tokio::test(start_paused = true)]
@@ -211,7 +213,7 @@ mod tests {
         let (keeper, runs) = (Arc::new(Keeper::default()), Arc::new(AtomicUsize::new(0)));
         let call = || {
             let (keeper, runs) = (keeper.clone(), runs.clone());
-            keeper.get(async move {
+            keeper.get("auth".into(), async move {
                 runs.fetch_add(1, Ordering::SeqCst);
                 tokio::time::sleep(Duration::from_secs(3)).await;
                 Ok(obtained("t", 100))
