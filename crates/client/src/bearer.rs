@@ -70,13 +70,13 @@ pub(crate) async fn fetch(
         }
         Some(Credential::Basic { username, password }) => {
             let answer = get(transport, request, Some(&basic_header(username, password)), attempt).await?;
-            if !matches!(answer.status, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED) {
-                (answer, Method::GET)
-            } else {
+            if matches!(answer.status, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED) {
                 // A server of the OAuth2 form alone.
                 read_start(answer).await;
                 let grant = [("grant_type", "password"), ("username", username), ("password", password.expose())];
                 (post(transport, request, &grant, attempt).await?, Method::POST)
+            } else {
+                (answer, Method::GET)
             }
         }
         // A static token is for the upstream itself and never gets here.

@@ -128,7 +128,7 @@ impl Handshake {
     }
 
     /// When the token for `scope` ends, if it needs one and has one.
-    pub(crate) fn token_ends(&self, scope: &Option<String>) -> Option<Instant> {
+    pub(crate) fn token_ends(&self, scope: Option<&str>) -> Option<Instant> {
         self.lives(scope).map(|lives| Instant::now() + lives)
     }
 
@@ -348,11 +348,11 @@ impl Handshake {
 
     /// How long the token is still good that a call like this one would be sent with.
     pub(crate) fn token_lives(&self, call: &Call) -> Option<Duration> {
-        self.lives(&call.scope)
+        self.lives(call.scope.as_deref())
     }
 
-    fn lives(&self, scope: &Option<String>) -> Option<Duration> {
-        let source = match self.memory().get(scope)? {
+    fn lives(&self, scope: Option<&str>) -> Option<Duration> {
+        let source = match self.memory().get(&scope.map(str::to_owned))? {
             Scheme::Bearer(source) => source.clone(),
             Scheme::Configured => return None,
         };

@@ -186,8 +186,9 @@ impl RegistryClient {
             Ok(ManifestFetch::Fetched { bytes, media_type, .. }) if media_type.is_index() => {
                 parse_referrers(&bytes).map_err(|error| self.protocol(error.to_string()))
             }
-            Ok(ManifestFetch::Fetched { .. } | ManifestFetch::NotModified) => Ok(Vec::new()),
-            Err(ClientError::NotFound { .. }) => Ok(Vec::new()),
+            Ok(ManifestFetch::Fetched { .. } | ManifestFetch::NotModified) | Err(ClientError::NotFound { .. }) => {
+                Ok(Vec::new())
+            }
             Err(error) => Err(error),
         }
     }

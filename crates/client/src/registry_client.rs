@@ -74,12 +74,13 @@ impl RegistryClient {
         let handshake = Handshake::new(accounts, realms);
         let transport = Arc::new(transport);
         let referrers = Capability::of(profile);
-        let inner = Inner { endpoint, transport, handshake, retry, host, referrers, profile, guests, config, observer };
+        let inner = Inner { endpoint, transport, handshake, retry, referrers, config, observer, profile, guests, host };
         Ok(Self { inner: Arc::new(inner) })
     }
 
     /// The same upstream for somebody else: over the same connections, with another credential (or none), and with
     /// tokens and a memory of challenges of its own.
+    #[must_use]
     pub fn with_credential(&self, credential: Option<Credential>) -> Self {
         let Inner { endpoint, transport, handshake, retry, host, referrers, profile, guests, config, observer } =
             &*self.inner;
@@ -103,8 +104,8 @@ impl RegistryClient {
     /// When the token ends that this upstream's content under `name` was last asked for with; `None` when none was
     /// needed, or is known.
     pub fn token_ends(&self, name: &RepositoryName) -> Option<std::time::Instant> {
-        let scope = Some(self.inner.endpoint.pull_scope(name));
-        self.inner.handshake.token_ends(&scope).map(tokio::time::Instant::into_std)
+        let scope = self.inner.endpoint.pull_scope(name);
+        self.inner.handshake.token_ends(Some(&scope)).map(tokio::time::Instant::into_std)
     }
 
     /// The upstream's `host[:port]`.

@@ -65,6 +65,7 @@ pub fn parse_referrers(document: &[u8]) -> Result<Vec<Referrer>, InvalidReferrer
 }
 
 /// Writes the image index that answers a question for referrers.
+#[expect(clippy::missing_panics_doc, reason = "strings and numbers can always be written")]
 pub fn referrers_index(referrers: &[Referrer]) -> Vec<u8> {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]

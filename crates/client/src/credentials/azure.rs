@@ -118,7 +118,7 @@ async fn application(
         ("client_secret", client_secret.expose()),
         ("scope", &scope),
     ]);
-    let (method, headers, secrets) = (Method::POST, form::headers(), &[client_secret.clone()]);
+    let (method, headers, secrets) = (Method::POST, form::headers(), std::slice::from_ref(client_secret));
     let answer = ground.ask(Question { method, url, headers, body, secrets, reach: reach(login) }).await?;
     account_token(&answer)
 }
@@ -155,7 +155,7 @@ async fn exchange(ground: &Ground, account: &Secret) -> Result<Secret, String> {
         ("service", ground.authority()),
         ("access_token", account.expose()),
     ]);
-    let (method, headers, secrets) = (Method::POST, form::headers(), &[account.clone()]);
+    let (method, headers, secrets) = (Method::POST, form::headers(), std::slice::from_ref(account));
     let answer = ground.ask(Question { method, url, headers, body, secrets, reach: ground.reach() }).await?;
     let answer: RegistryToken =
         json_object::parse(&answer).map_err(|why| format!("the registry's answer cannot be read: {why}"))?;

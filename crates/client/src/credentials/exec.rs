@@ -109,7 +109,7 @@ mod tests {
     #[test]
     fn what_is_printed_is_read_or_refused_unquoted() {
         let basic = read(r#"{"username":"u","password":"p","expires_in":60}"#).unwrap();
-        assert!(matches!(basic, (Credential::Basic { .. }, Some(lifetime)) if lifetime == Duration::from_secs(60)));
+        assert!(matches!(basic, (Credential::Basic { .. }, Some(lifetime)) if lifetime == Duration::from_mins(1)));
         assert!(matches!(read("abc.def").unwrap(), (Credential::Bearer(_), None)));
         assert!(matches!(read(r#"{"token":"t"}"#).unwrap(), (Credential::Bearer(_), None)));
         assert!(matches!(read(r#"{"identity_token":"t"}"#).unwrap(), (Credential::IdentityToken(_), None)));

@@ -60,7 +60,9 @@ pub enum GoogleIdentity {
     Metadata,
 }
 
+/// The fields of a key file that count.
 #[derive(Deserialize)]
+#[expect(clippy::struct_field_names, reason = "these are the names in the file")]
 struct Key {
     client_email: String,
     private_key: String,

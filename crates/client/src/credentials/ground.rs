@@ -114,7 +114,7 @@ impl Ground {
             upstream.clone()
         } else {
             let (proxies, dns_server, bind) = (upstream.proxies.clone(), upstream.dns_server, upstream.bind);
-            Network { proxies, dns_server, bind, ..Network::default() }
+            Network { proxies, bind, dns_server, ..Network::default() }
         };
         let config = UpstreamConfig {
             reach,

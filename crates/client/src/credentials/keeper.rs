@@ -146,6 +146,7 @@ impl Keeper {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    #[expect(clippy::option_option, reason = "that there is no credential is known too")]
     fn known(&self, good: fn(&Kept, Instant) -> bool, now: Instant) -> Option<Option<Arc<Resolved>>> {
         self.lock().kept.as_ref().filter(|kept| good(kept, now)).map(|kept| kept.resolved.clone())
     }

@@ -42,18 +42,22 @@ pub(super) fn headers(request: &Signed<'_>, keys: &AwsKeys) -> Result<HeaderMap,
 
 fn authorization(request: &Signed<'_>, keys: &AwsKeys, signed: &[(&'static str, &str)]) -> String {
     let names = signed.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(";");
-    let lines: String = signed.iter().map(|(name, value)| format!("{name}:{}\n", value.trim())).collect();
+    let lines = signed.iter().fold(String::new(), |lines, (name, value)| lines + name + ":" + value.trim() + "\n");
     let path = request.url.path();
-    let canonical = format!("POST\n{path}\n\n{lines}\n{names}\n{}", hex(digest(&SHA256, request.body).as_ref()));
+    let canonical =
+        format!("POST\n{path}\n\n{lines}\n{names}\n{}", hex::encode(digest(&SHA256, request.body).as_ref()));
     let day = request.time.get(..8).unwrap_or_default();
     let scope = format!("{day}/{}/{}/aws4_request", request.region, request.service);
-    let to_sign =
-        format!("AWS4-HMAC-SHA256\n{}\n{scope}\n{}", request.time, hex(digest(&SHA256, canonical.as_bytes()).as_ref()));
+    let to_sign = format!(
+        "AWS4-HMAC-SHA256\n{}\n{scope}\n{}",
+        request.time,
+        hex::encode(digest(&SHA256, canonical.as_bytes()).as_ref())
+    );
     let mut key = format!("AWS4{}", keys.secret_access_key.expose()).into_bytes();
     for part in [day, request.region, request.service, "aws4_request", &to_sign] {
         key = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &key), part.as_bytes()).as_ref().to_vec();
     }
-    let (id, signature) = (&keys.access_key_id, hex(&key));
+    let (id, signature) = (&keys.access_key_id, hex::encode(&key));
     format!("AWS4-HMAC-SHA256 Credential={id}/{scope}, SignedHeaders={names}, Signature={signature}")
 }
 
@@ -62,10 +66,6 @@ fn sensitive(value: &str) -> Result<HeaderValue, String> {
         HeaderValue::from_str(value).map_err(|_| "an AWS key or token has characters no header can carry")?;
     value.set_sensitive(true);
     Ok(value)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
@@ -80,7 +80,7 @@ mod tests {
         for part in ["20150830", "us-east-1", "iam", "aws4_request"] {
             key = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &key), part.as_bytes()).as_ref().to_vec();
         }
-        assert_eq!(hex(&key), "c4afb1cc5771d871763a393e44b703571b55cc28424d1a5e86da6ed3c154a4b9");
+        assert_eq!(hex::encode(&key), "c4afb1cc5771d871763a393e44b703571b55cc28424d1a5e86da6ed3c154a4b9");
     }
 
     #[test]
