@@ -181,8 +181,9 @@ impl RegistryClient {
     /// Makes one attempt at a call.
     pub(crate) async fn ask(&self, call: &Call, attempt: Attempt) -> Result<Answer, ClientError> {
         let Inner { transport, handshake, guests, .. } = &*self.inner;
-        let answer = handshake.send(transport, call, attempt).await?;
-        let answer = guests.enter(transport, call, answer, attempt).await?;
+        // Boxed: the handshake with all that it may have to ask is large, and every call would carry it.
+        let answer = Box::pin(handshake.send(transport, call, attempt)).await?;
+        let answer = Box::pin(guests.enter(transport, call, answer, attempt)).await?;
         if !answer.status.is_success() && answer.status != StatusCode::NOT_MODIFIED {
             return Err(from_answer(answer, &call.method, Asked::Registry, &handshake.secrets()).await);
         }

@@ -108,7 +108,7 @@ async fn the_trace_goes_to_the_upstream_and_not_beyond() {
     .await;
     let client = anonymous(&server);
     let call = async { client.get_blob(&name(), &digest(), None).await.map(drop) };
-    with_traceparent(TraceContext::new(TRACEPARENT), call).await.unwrap();
+    Box::pin(with_traceparent(TraceContext::new(TRACEPARENT), call)).await.unwrap();
     client.get_blob(&name(), &digest(), None).await.unwrap();
     let sent: Vec<_> = server.seen().iter().map(|seen| seen.header("traceparent").map(str::to_owned)).collect();
     assert_eq!(sent, [Some(TRACEPARENT.to_owned()), Some(TRACEPARENT.to_owned()), None]);

@@ -45,9 +45,12 @@ fn asked(server: &Server, part: &str) -> usize {
 async fn the_api_is_read_page_by_page_and_its_links_lead_nowhere_else() {
     let stranger = Server::start(|_| missing()).await;
     let link = format!("<{}>; rel=\"next\"", stranger.at("/evil?page=2"));
-    let server = Server::start(move |seen| match seen.target.ends_with("?page=2") {
-        true => index(&[referrer("two")], &[]),
-        false => index(&[referrer("one")], &[("link", &link)]),
+    let server = Server::start(move |seen| {
+        if seen.target.ends_with("?page=2") {
+            index(&[referrer("two")], &[])
+        } else {
+            index(&[referrer("one")], &[("link", &link)])
+        }
     })
     .await;
     let told = ask(&server).await.unwrap();
@@ -88,9 +91,12 @@ async fn cosigns_older_tags_are_found_last() {
     let manifest = json!({ "schemaVersion": 2, "mediaType": MANIFEST, "layers": [] }).to_string();
     let digest = Digest::sha256_of(manifest.as_bytes());
     let text = digest.to_string();
-    let server = Server::start(move |seen| match seen.target.ends_with(".sig") {
-        true => Reply::new(200, &[("content-type", MANIFEST), ("docker-content-digest", &text)], manifest.clone()),
-        false => missing(),
+    let server = Server::start(move |seen| {
+        if seen.target.contains(".sig") {
+            Reply::new(200, &[("content-type", MANIFEST), ("docker-content-digest", &text)], manifest.clone())
+        } else {
+            missing()
+        }
     })
     .await;
     let told = ask(&server).await.unwrap();
@@ -121,7 +127,7 @@ async fn what_is_no_list_and_lists_without_end_are_errors() {
     assert!(matches!(ask(&server).await, Err(ClientError::Protocol { .. })));
     assert!(server.seen().len() < 100);
     for body in ["<html></html>", "[]", "{\"manifests\":7}"] {
-        let server = Server::start(move |_| Reply::new(200, &[("content-type", INDEX)], body.to_owned())).await;
+        let server = Server::start(move |_| Reply::new(200, &[("content-type", INDEX)], body)).await;
         assert!(matches!(ask(&server).await, Err(ClientError::Protocol { .. })), "{body}");
     }
 }

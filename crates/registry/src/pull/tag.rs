@@ -154,13 +154,12 @@ async fn ask(core: &Core, route: &Route, reference: &Reference, known: Option<&T
         believe_mirror(core, route, reference, known, &by, error)?;
     }
     let several = route.repo.sources().are_several();
-    let fetched = match head.digest.filter(|_| several) {
+    let fetched = if let Some(digest) = head.digest.filter(|_| several) {
         // Who was asked has named it: the bytes may come from anybody.
-        Some(digest) => fetch(core, route, &Reference::Digest(digest), None, Whom::Anybody(digest)).await?,
-        None => {
-            let condition = head.digest.is_none().then_some(&known.digest);
-            fetch(core, route, reference, condition, Whom::This(by.clone())).await?
-        }
+        fetch(core, route, &Reference::Digest(digest), None, Whom::Anybody(digest)).await?
+    } else {
+        let condition = head.digest.is_none().then_some(&known.digest);
+        fetch(core, route, reference, condition, Whom::This(by.clone())).await?
     };
     Ok(match fetched.manifest {
         Some(manifest) if manifest.digest != known.digest => {

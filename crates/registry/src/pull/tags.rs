@@ -51,8 +51,8 @@ pub(crate) async fn list(core: &Core, route: &Route, query: &TagsQuery) -> Resul
 
 async fn ask(core: &Core, route: &Route, query: &TagsQuery) -> Result<TagsAnswer, PullError> {
     let last = query.last.as_deref();
-    let list = |client: RegistryClient, name| async move { client.list_tags(&name, query.n, last).await };
-    let asked = upstreams::ask_named(core, route, "tags", None, list);
+    let page_of = |client: RegistryClient, name| async move { client.list_tags(&name, query.n, last).await };
+    let asked = upstreams::ask_named(core, route, "tags", None, page_of);
     let error = match within_first_header(route, asked).await {
         Ok(Ok(Answered { value: page, .. })) => {
             let (tags, next) = as_asked(page.tags, page.next_last, query);

@@ -109,7 +109,7 @@ fn due(core: &Core) -> Vec<(Arc<Repository>, Arc<Upstream>)> {
 }
 
 async fn check(core: &Core, repo: &Repository, upstream: &Upstream) {
-    let ping = tokio::time::timeout(PATIENCE, upstream.timed(upstream.client().ping()));
+    let ping = tokio::time::timeout(PATIENCE, upstream.timed(Box::pin(upstream.client().ping())));
     let failed: Option<Arc<str>> = match ping.await {
         Ok(Ok(())) => None,
         // A login that is not taken is an answer: the registry is there.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 /// How much one answer weighs against the average so far.
 const WEIGHT: f64 = 0.3;
 /// In this time what was measured loses half of its weight while nobody asks.
-const HALF_LIFE: Duration = Duration::from_secs(60);
+const HALF_LIFE: Duration = Duration::from_mins(1);
 
 /// The averages.
 #[derive(Clone, Copy, Debug, Default)]

@@ -25,15 +25,14 @@ pub(super) fn docker(wanted: &Wanted) -> Setup {
         "certs.d is read by Docker with the containerd image store (docker info says `driver-type: io.containerd.snapshotter.v1`)."
             .to_owned(),
     ];
-    match &wanted.hub_mirror {
-        Some(mirror) => {
-            files.push(SetupFile { path: "/etc/docker/daemon.json".into(), text: daemon_json(mirror) });
-            notes.push("daemon.json is for the older image store: Docker Hub only; restart Docker.".into());
-        }
-        None => {
-            notes.push("The older image store mirrors Docker Hub only, and needs an address that serves nothing else: give the".into());
-            notes.push("repository dockerhub a `listen` address and say it here with --hub-mirror URL.".into());
-        }
+    if let Some(mirror) = &wanted.hub_mirror {
+        files.push(SetupFile { path: "/etc/docker/daemon.json".into(), text: daemon_json(mirror) });
+        notes.push("daemon.json is for the older image store: Docker Hub only; restart Docker.".into());
+    } else {
+        notes.push(
+            "The older image store mirrors Docker Hub only, and needs an address that serves nothing else: give".into(),
+        );
+        notes.push("the repository dockerhub a `listen` address and say it here with --hub-mirror URL.".into());
     }
     notes.push(format!("Without any of this: docker pull {}/docker.io/library/alpine", wanted.authority()));
     Setup { files, notes }

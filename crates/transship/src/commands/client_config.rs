@@ -52,10 +52,10 @@ fn write(setup: &Setup, folder: &Path) -> Result<String> {
             .open(&path)
             .with_context(|| format!("cannot make {shown}; what is there is not replaced"))?;
         new.write_all(file.text.as_bytes()).with_context(|| format!("cannot write {shown}"))?;
-        told.push_str(&format!("wrote {shown}\n"));
+        told.extend(["wrote ", &shown, "\n"]);
     }
     for note in &setup.notes {
-        told.push_str(&format!("{note}\n"));
+        told.extend([note, "\n"]);
     }
     Ok(told)
 }

@@ -66,7 +66,9 @@ fn serve(args: &MockUpstreamArgs, script: &MockScript) -> anyhow::Result<()> {
     }
     said.extend(registry.as_ref().and_then(FakeRegistry::token_host).map(|host| format!("token_hosts: [{host}]")));
     for (target, faults) in &script.rules {
-        faults.iter().for_each(|fault| origin.fault(target.clone(), fault.clone()));
+        for fault in faults {
+            origin.fault(target.clone(), fault.clone());
+        }
     }
     // For people: standard output is the request log's alone.
     writeln!(std::io::stderr(), "{}", said.join("\n"))?;

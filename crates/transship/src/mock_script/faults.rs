@@ -86,8 +86,8 @@ pub(super) fn fault(read: &mut Reader<'_>) -> Option<Fault> {
     let known: Vec<&str> = FAULTS.into_iter().chain(["retry_after"]).collect();
     read.only(&known);
     let names = read.names();
-    let mut named = names.iter().filter(|name| FAULTS.contains(&name.as_str()));
-    let (Some(name), None) = (named.next(), named.next()) else {
+    let mut given = names.iter().filter(|name| FAULTS.contains(&name.as_str()));
+    let (Some(name), None) = (given.next(), given.next()) else {
         if names.iter().all(|name| known.contains(&name.as_str())) {
             read.problem("", format!("one fault a list item: {}", FAULTS.join(", ")));
         }

@@ -82,7 +82,7 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn duration(&mut self, name: &str) -> Option<Duration> {
-        self.parsed(name, |text| registry::parse_duration(text))
+        self.parsed(name, registry::parse_duration)
     }
 
     pub(super) fn number(&mut self, name: &str) -> Option<u64> {

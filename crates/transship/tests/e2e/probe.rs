@@ -160,7 +160,9 @@ async fn every_lie_is_found_and_named() {
     ] {
         let upstream = fake();
         let told = format!("{target:?} {faults:?}");
-        faults.into_iter().for_each(|fault| upstream.fault(target.clone(), fault));
+        for fault in faults {
+            upstream.fault(target.clone(), fault);
+        }
         let checked = check(&upstream.url());
         assert_eq!(checked.outcomes()[id], "fail", "{told}: {}\n{}", checked.words(id), checked.stdout);
         assert_eq!(checked.code, Some(1), "{told}");
