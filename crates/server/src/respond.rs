@@ -19,6 +19,8 @@ use crate::query::InvalidQuery;
 
 /// Wait suggested to clients when upstream limits requests and names no time.
 const RETRY_AFTER_DEFAULT: Duration = Duration::from_secs(10);
+/// Wait suggested when upstream was too slow.
+const RETRY_AFTER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest wait passed on: an upstream's odd value must not keep clients away for days.
 const RETRY_AFTER_MOST: Duration = Duration::from_hours(1);
 
@@ -145,6 +147,8 @@ fn retry_after(error: &PullError) -> Option<Duration> {
             Some(retry_after.unwrap_or(RETRY_AFTER_DEFAULT).min(RETRY_AFTER_MOST))
         }
         PullError::UpstreamResting { retry_after, .. } => Some((*retry_after).min(RETRY_AFTER_MOST)),
+        // The first header is sent before containerd gives up; a client that waits a little finds a shared answer.
+        PullError::UpstreamTimeout { .. } => Some(RETRY_AFTER_TIMEOUT),
         PullError::ShuttingDown => Some(Duration::from_secs(1)),
         PullError::AccessUndecided { .. } => Some(RETRY_AFTER_DEFAULT),
         PullError::NameInvalid(_)
@@ -155,7 +159,6 @@ fn retry_after(error: &PullError) -> Option<Duration> {
         | PullError::Unauthorized { .. }
         | PullError::UpstreamFailed { .. }
         | PullError::UpstreamUnreachable { .. }
-        | PullError::UpstreamTimeout { .. }
         | PullError::EgressRefused { .. }
         | PullError::Corrupt { .. }
         | PullError::ManifestInvalid { .. }

@@ -57,7 +57,9 @@ pub(crate) async fn pull(core: &Arc<Core>, route: &Route, reference: &Reference)
             Reference::Tag(tag) => by_tag(core, route, tag).await,
         }
     };
-    let answer = cache_lookup(route.repo.key(), "manifest", looked_up).await?;
+    // One budget for the tag and its bytes together.
+    let looked_up = within_first_header(route, Box::pin(cache_lookup(route.repo.key(), "manifest", looked_up)));
+    let answer = looked_up.await??;
     core.metrics.pulled(route.repo.key(), PullKind::Manifest, answer.outcome);
     core.cache.touch(&answer.digest);
     Ok(answer)
@@ -109,8 +111,13 @@ fn is_linked_in_memory(core: &Core, route: &Route, digest: &Digest) -> bool {
 
 /// Cuts waiting short so that the client has an answer in time; what is awaited goes on.
 pub(super) async fn within_first_header<T>(route: &Route, wait: impl Future<Output = T>) -> Result<T, PullError> {
-    tokio::time::timeout(FIRST_HEADER, wait).await.map_err(|_| PullError::UpstreamTimeout {
-        said: said(route, format!("no answer within {} s", FIRST_HEADER.as_secs())),
+    within(route, FIRST_HEADER, wait).await
+}
+
+/// The same with a part of that time.
+pub(super) async fn within<T>(route: &Route, budget: Duration, wait: impl Future<Output = T>) -> Result<T, PullError> {
+    tokio::time::timeout(budget, wait).await.map_err(|_| PullError::UpstreamTimeout {
+        said: said(route, format!("no answer within {} s", budget.as_secs())),
     })
 }
 

@@ -31,6 +31,9 @@ pub(crate) struct Resolved {
     pub(crate) freshness: Freshness,
 }
 
+/// How long a caller waits for a check; what is left of the time to the first header is for the bytes.
+const TAG_CHECK: Duration = Duration::from_secs(17);
+
 /// Checks of tags.
 pub(crate) struct TagFlight;
 
@@ -47,11 +50,31 @@ pub(super) async fn resolve(core: &Arc<Core>, route: &Route, tag: &Tag) -> Resul
         return Ok(resolved);
     }
     let flight = core.tag_flights.join((key, route.principal()), || check(core.clone(), route.clone(), tag.clone()));
-    match manifest::within_first_header(route, flight).await {
+    if let Some(resolved) = known.as_ref().and_then(|state| meanwhile(route, state)) {
+        return Ok(resolved);
+    }
+    match manifest::within(route, TAG_CHECK, flight).await {
         Ok(checked) => checked,
         // The check goes on; this caller gets what is known, if that may be served.
         Err(slow) => known.and_then(|state| stale(route, &state, &slow)).ok_or(slow),
     }
+}
+
+/// The answer while a check runs in the background: what the upstream still lets us pull is kept for what is not cached.
+fn meanwhile(route: &Route, state: &TagState) -> Option<Resolved> {
+    let limit = route.client().weather().rate_limit.filter(|limit| limit.is_low)?;
+    let (age, spec) = (state.checked.elapsed(), route.repo.spec());
+    if age > spec.tag_ttl.saturating_add(spec.stale_if_error) || spec.stale_if_error.is_zero() {
+        return None;
+    }
+    let reason = format!(
+        "{} of {} pulls are left at upstream {}; the tag is revalidated in the background",
+        limit.remaining,
+        limit.limit,
+        route.repo.upstream()
+    );
+    let freshness = Freshness::Stale { age, reason: reason.into() };
+    Some(Resolved { digest: state.digest, outcome: PullOutcome::Stale, freshness })
 }
 
 /// The answer while the tag needs no check: inside its time to live, immutable, or resting after a failed check.

@@ -14,3 +14,4 @@ mod repositories;
 mod resuming;
 mod room;
 mod tags;
+mod weather;

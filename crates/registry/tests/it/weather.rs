@@ -1,0 +1,117 @@
+//! The weather at the upstream: bursts, rate limits that run out, an open circuit breaker, a false "not found".
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use testkit::image::Image;
+use testkit::upstream::{Fault, Kind, Target};
+use transship_registry::{PullError, PullOutcome};
+
+use crate::harness::{Lab, eventually};
+
+const TAGS: usize = 50;
+
+async fn lab_with_tags(ttl: &str) -> Lab {
+    let lab = Lab::with(json!({ "tag_ttl": ttl }), 1 << 30).await;
+    let digest = lab.upstream.add_image("team/app", "t0", &Image::small(1, 3000));
+    for number in 0..TAGS {
+        lab.upstream.set_tag("team/app", &format!("t{number}"), &digest);
+    }
+    for number in 0..TAGS {
+        lab.manifest(&format!("t{number}")).await.unwrap();
+    }
+    lab.upstream.clear_log();
+    lab
+}
+
+/// A thousand pulls at once; all must succeed.
+async fn burst(lab: &Lab) -> Vec<PullOutcome> {
+    let pulls = (0..1000).map(|number| async move { lab.manifest(&format!("t{}", number % TAGS)).await.unwrap().1 });
+    futures_util::future::join_all(pulls).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_burst_on_cached_tags_costs_a_head_each_and_no_get() {
+    let ttl = Duration::from_secs(1);
+    let lab = lab_with_tags("1s").await;
+    tokio::time::sleep(ttl).await;
+    let started = Instant::now();
+    burst(&lab).await;
+    let lives = started.elapsed().as_secs() as usize + 1;
+    let mut heads: HashMap<String, usize> = HashMap::new();
+    for request in lab.upstream.requests() {
+        assert_eq!(request.method, "HEAD");
+        *heads.entry(request.path).or_default() += 1;
+    }
+    assert!(heads.values().all(|count| *count <= lives), "{heads:?} in {lives} times to live");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_hour_of_429_is_an_hour_of_stale_answers() {
+    let lab = lab_with_tags("1s").await;
+    lab.upstream.fault(Target::any(), Fault::too_many_requests(Some("3600")));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let outcomes = burst(&lab).await;
+    assert!(outcomes.iter().all(|outcome| *outcome == PullOutcome::Stale));
+    assert!(lab.upstream.requests().len() <= TAGS, "only what was under way before the first answer");
+    lab.upstream.clear_log();
+    assert!(burst(&lab).await.iter().all(|outcome| *outcome == PullOutcome::Stale));
+    assert!(matches!(lab.manifest("unknown").await, Err(PullError::RateLimited { retry_after: Some(_), .. })));
+    assert_eq!(lab.upstream.requests().len(), 0, "nobody asks before the date");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rate_limit_that_runs_out_moves_tags_to_the_background() {
+    let lab = Lab::with(json!({ "tag_ttl": "0s" }), 1 << 30).await;
+    let first = lab.upstream.add_image("team/app", "v1", &Image::small(1, 3000));
+    let second = lab.upstream.add_untagged("team/app", &Image::small(2, 3000));
+    for (name, value) in [("ratelimit-limit", "100;w=21600"), ("ratelimit-remaining", "9;w=21600")] {
+        lab.upstream.fault(Target::kind(Kind::Manifest), Fault::AddHeader(name.into(), value.into()));
+    }
+    lab.manifest("v1").await.unwrap();
+    lab.upstream.set_tag("team/app", "v1", &second);
+    let (bytes, outcome) = lab.manifest("v1").await.unwrap();
+    assert_eq!((oci::Digest::sha256_of(&bytes), outcome), (first, PullOutcome::Stale));
+    let heads = || lab.upstream.requests().iter().filter(|request| request.method == "HEAD").count();
+    eventually("the tag is revalidated in the background", || heads() == 1).await;
+    for _ in 0..500 {
+        if oci::Digest::sha256_of(&lab.manifest("v1").await.unwrap().0) == second {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("the tag's move was never seen");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_open_breaker_answers_at_once_and_asks_nothing() {
+    let lab = lab_with_tags("0s").await;
+    lab.upstream.fault(Target::any(), Fault::status(503));
+    for number in 0..TAGS {
+        assert_eq!(lab.manifest(&format!("t{number}")).await.unwrap().1, PullOutcome::Stale);
+    }
+    let resting = |error| matches!(error, Err(PullError::UpstreamResting { .. }));
+    assert!(resting(lab.manifest("unknown").await.map(drop)));
+    lab.upstream.clear_log();
+    for _ in 0..20 {
+        assert!(resting(lab.manifest("unknown").await.map(drop)));
+    }
+    assert!(lab.upstream.requests().len() <= 1, "at most one probe");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_false_not_found_leaves_the_digest_and_is_not_kept() {
+    let lab = Lab::with(json!({ "tag_ttl": "0s" }), 1 << 30).await;
+    let digest = lab.upstream.add_image("team/app", "v1", &Image::small(1, 3000));
+    lab.manifest("v1").await.unwrap();
+    lab.upstream.fault(Target::manifest("v1"), Fault::status(404));
+    assert!(matches!(lab.manifest("v1").await, Err(PullError::ManifestUnknown { .. })));
+    assert_eq!(lab.manifest(&digest.to_string()).await.unwrap().1, PullOutcome::Hit);
+    lab.upstream.clear_faults();
+    let patience = Instant::now() + Duration::from_mins(1);
+    while lab.manifest("v1").await.is_err() {
+        assert!(Instant::now() < patience, "the 404 is kept for longer than a minute");
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
