@@ -112,6 +112,8 @@ fn cut(read: &mut Reader<'_>) -> Option<Fault> {
     match (read.parsed("after", Size::parse), read.part("at")) {
         (Some(size), None) => Some(Fault::CutAfter(size.0, Cut::Reset)),
         (None, Some(part)) => Some(Fault::CutAtFraction(part, Cut::Reset)),
+        // One that is there and cannot be read has been complained of.
+        (None, None) if read.names().len() == 1 => None,
         (Some(_), Some(_)) | (None, None) => {
             read.problem("after", "say after: 10MiB (bytes of each answer) or at: 0.5 (part of each answer)");
             None

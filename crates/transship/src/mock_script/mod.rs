@@ -87,7 +87,7 @@ impl MockScript {
             rule.only(&["match", "faults"]);
             let target = rule.section("match", faults::target);
             let faults = rule.each("faults", faults::fault).into_iter().flatten().collect::<Vec<_>>();
-            if faults.is_empty() {
+            if rule.get("faults").as_array().is_none_or(Vec::is_empty) {
                 rule.problem("faults", "name at least one fault, as in faults: [{latency: 2s}]");
             }
             (target.unwrap_or_else(Target::any), faults)
@@ -163,7 +163,7 @@ mod tests {
         let problems = MockScript::parse(text, Path::new("script.yaml")).unwrap_err().to_string();
         for expected in [
             "line 1: access",
-            "did you mean ghcr",
+            "did you mean 'ghcr'?",
             "line 3: rules[0].match.kind",
             "line 4: rules[0].faults[0].latencyy",
             "line 5: rules[1].faults[0].cut.at",
