@@ -58,12 +58,25 @@ impl Credential {
             Self::Bearer(token) | Self::IdentityToken(token) => token,
         }
     }
+
+    /// The same in every form it is sent in: somebody may say our own header back to us.
+    pub(crate) fn secrets(&self) -> Vec<Secret> {
+        let encoded = match self {
+            Self::Basic { username, password } => Some(Secret::new(pair(username, password))),
+            Self::Bearer(_) | Self::IdentityToken(_) => None,
+        };
+        encoded.into_iter().chain([self.secret().clone()]).collect()
+    }
+}
+
+fn pair(username: &str, password: &Secret) -> String {
+    STANDARD.encode(format!("{username}:{}", password.expose()))
 }
 
 /// `Basic <base64 of user:password>`.
 pub(crate) fn basic_header(username: &str, password: &Secret) -> HeaderValue {
-    let pair = STANDARD.encode(format!("{username}:{}", password.expose()));
-    let mut value = HeaderValue::from_str(&format!("Basic {pair}")).expect("base64 is printable ASCII");
+    let mut value =
+        HeaderValue::from_str(&format!("Basic {}", pair(username, password))).expect("base64 is printable ASCII");
     value.set_sensitive(true);
     value
 }

@@ -83,7 +83,7 @@ pub(crate) async fn fetch(
         Some(Credential::Bearer(_)) | None => (get(transport, request, None, attempt).await?, Method::GET),
     };
     if !answer.status.is_success() {
-        let secrets: Vec<Secret> = request.credential.map(|known| known.secret().clone()).into_iter().collect();
+        let secrets: Vec<Secret> = request.credential.map(Credential::secrets).unwrap_or_default();
         return Err(from_answer(answer, &method, Asked::TokenServer, &secrets).await);
     }
     read(transport, answer, asked_at).await

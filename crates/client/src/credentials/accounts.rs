@@ -98,7 +98,7 @@ impl Accounts {
     /// Every secret in use, so that none comes back in somebody's words.
     pub(crate) fn secrets(&self) -> Vec<Secret> {
         let kept = self.lock().values().filter_map(|keeper| keeper.kept()).collect::<Vec<_>>();
-        kept.iter().map(|kept| kept.credential.secret().clone()).collect()
+        kept.iter().flat_map(|kept| kept.credential.secrets()).collect()
     }
 
     /// A group in the order of asking: from the next one on, those that rest at the end.

@@ -118,7 +118,7 @@ async fn application(
         ("client_secret", client_secret.expose()),
         ("scope", &scope),
     ]);
-    let (method, headers, secrets) = (Method::POST, form::headers(), std::slice::from_ref(client_secret));
+    let (method, headers, secrets) = (Method::POST, form::headers(), vec![client_secret.clone()]);
     let answer = ground.ask(Question { method, url, headers, body, secrets, reach: reach(login) }).await?;
     account_token(&answer)
 }
@@ -133,14 +133,14 @@ async fn machine(login: &AzureLogin, ground: &Ground, client_id: Option<&str>) -
     let headers = HeaderMap::from_iter([(HeaderName::from_static("metadata"), HeaderValue::from_static("true"))]);
     // The one address of this kind that is ever asked, and for this purpose alone.
     let (reach, body) = (Reach::Internal, Bytes::new());
-    let answer = ground.ask(Question { method: Method::GET, url, headers, body, secrets: &[], reach }).await?;
+    let answer = ground.ask(Question { method: Method::GET, url, headers, body, secrets: Vec::new(), reach }).await?;
     account_token(&answer)
 }
 
 fn account_token(answer: &[u8]) -> Result<Secret, String> {
     let answer: AccountToken =
         json_object::parse(answer).map_err(|why| format!("Azure's answer cannot be read: {why}"))?;
-    Ok(Secret::new(answer.access_token))
+    given(answer.access_token).ok_or_else(|| "Azure's answer holds an empty token".to_owned())
 }
 
 /// The registry's own refresh token for the account's.
@@ -155,11 +155,15 @@ async fn exchange(ground: &Ground, account: &Secret) -> Result<Secret, String> {
         ("service", ground.authority()),
         ("access_token", account.expose()),
     ]);
-    let (method, headers, secrets) = (Method::POST, form::headers(), std::slice::from_ref(account));
+    let (method, headers, secrets) = (Method::POST, form::headers(), vec![account.clone()]);
     let answer = ground.ask(Question { method, url, headers, body, secrets, reach: ground.reach() }).await?;
     let answer: RegistryToken =
         json_object::parse(&answer).map_err(|why| format!("the registry's answer cannot be read: {why}"))?;
-    Ok(Secret::new(answer.refresh_token))
+    given(answer.refresh_token).ok_or_else(|| "the registry's answer holds an empty token".to_owned())
+}
+
+fn given(token: String) -> Option<Secret> {
+    (!token.is_empty()).then(|| Secret::new(token))
 }
 
 #[cfg(test)]

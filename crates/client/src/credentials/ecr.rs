@@ -82,7 +82,7 @@ pub(super) async fn obtain(login: &EcrLogin, ground: &Ground) -> Result<Obtained
     let Service { name, target, region, reach, .. } = &service;
     let headers = headers(&Signed { url: &url, service: name, region, target, body: &body, time: &time }, &keys)?;
     let secrets: Vec<Secret> = [keys.secret_access_key].into_iter().chain(keys.session_token).collect();
-    let question = Question { method: Method::POST, url, headers, body, secrets: &secrets, reach: *reach };
+    let question = Question { method: Method::POST, url, headers, body, secrets, reach: *reach };
     let answer = ground.ask(question).await?;
     read(&answer, asked_at).map_err(|why| format!("the answer of {} {why}", service.endpoint))
 }

@@ -99,6 +99,9 @@ pub(super) async fn obtain(login: &GoogleLogin, ground: &Ground) -> Result<Obtai
     };
     let answer = ground.ask(question).await?;
     let answer: Answer = json_object::parse(&answer).map_err(|why| format!("Google's answer cannot be read: {why}"))?;
+    if answer.access_token.is_empty() {
+        return Err("Google's answer holds an empty token".to_owned());
+    }
     let lifetime = answer.expires_in.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     let lasts = Lasts::from(asked_at, lifetime.unwrap_or(Duration::from_mins(5)));
     Ok(Obtained { credential: Some(basic(Secret::new(answer.access_token))), lasts })
@@ -112,7 +115,7 @@ fn basic(token: Secret) -> Credential {
     Credential::Basic { username: TOKEN_USER.to_owned(), password: token }
 }
 
-fn metadata(login: &GoogleLogin) -> Result<Question<'static>, String> {
+fn metadata(login: &GoogleLogin) -> Result<Question, String> {
     let base = login.endpoint.clone().map_or_else(|| METADATA.parse(), Ok);
     let url = base
         .and_then(|base: Url| base.join("/computeMetadata/v1/instance/service-accounts/default/token"))
@@ -121,11 +124,11 @@ fn metadata(login: &GoogleLogin) -> Result<Question<'static>, String> {
     let headers = HeaderMap::from_iter([flavor]);
     // The one address of this kind that is ever asked, and for this purpose alone.
     let reach = Reach::Internal;
-    Ok(Question { method: Method::GET, url, headers, body: Bytes::new(), secrets: &[], reach })
+    Ok(Question { method: Method::GET, url, headers, body: Bytes::new(), secrets: Vec::new(), reach })
 }
 
 /// The signed claim that is exchanged for a token (RFC 7523).
-fn exchange(login: &GoogleLogin, key: &Secret) -> Result<Question<'static>, String> {
+fn exchange(login: &GoogleLogin, key: &Secret) -> Result<Question, String> {
     let key: Key = json_object::parse(key.expose().as_bytes())
         .map_err(|why| format!("the service account's key cannot be read: {why}"))?;
     let reach = if login.endpoint.is_some() { Reach::Internal } else { Reach::PublicOnly };
@@ -134,12 +137,15 @@ fn exchange(login: &GoogleLogin, key: &Secret) -> Result<Question<'static>, Stri
     let body =
         form::encode([("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"), ("assertion", claim.as_str())]);
     let url = url.parse().map_err(|error| format!("the endpoint is no URL: {error}"))?;
-    Ok(Question { method: Method::POST, url, headers: form::headers(), body, secrets: &[], reach })
+    Ok(Question { method: Method::POST, url, headers: form::headers(), body, secrets: vec![Secret::new(claim)], reach })
 }
 
 fn claim(key: &Key, audience: &str, now: SystemTime) -> Result<String, String> {
     let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-    let header = serde_json::json!({"alg": "RS256", "typ": "JWT", "kid": key.private_key_id});
+    let mut header = serde_json::json!({"alg": "RS256", "typ": "JWT"});
+    if let Some(id) = &key.private_key_id {
+        header["kid"] = id.as_str().into();
+    }
     let claims = serde_json::json!({
         "iss": key.client_email, "scope": SCOPE, "aud": audience, "iat": now, "exp": now + 3600,
     });

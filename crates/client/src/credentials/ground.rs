@@ -14,7 +14,7 @@ use url::Url;
 use crate::basic::CredentialId;
 use crate::body::read_document;
 use crate::config::UpstreamConfig;
-use crate::egress::{Egress, Network, Reach, read_upstream_url};
+use crate::egress::{Egress, Network, Proxies, Reach, read_upstream_url};
 use crate::endpoint::{Endpoint, authority};
 use crate::exchange::{ExchangeKind, ExchangeObserver};
 use crate::redact;
@@ -39,13 +39,13 @@ pub(crate) struct Ground {
 }
 
 /// One question to a service.
-pub(super) struct Question<'a> {
+pub(super) struct Question {
     pub(super) method: Method,
     pub(super) url: Url,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
     /// What must not come back in words.
-    pub(super) secrets: &'a [Secret],
+    pub(super) secrets: Vec<Secret>,
     /// Whether the service may stand at an address that is not public.
     pub(super) reach: Reach,
 }
@@ -78,12 +78,12 @@ impl Ground {
     }
 
     /// Asks, and takes a success for the answer. The error is a reason in words.
-    pub(super) async fn ask(&self, question: Question<'_>) -> Result<Bytes, String> {
+    pub(super) async fn ask(&self, question: Question) -> Result<Bytes, String> {
         let shown = redact::url(&question.url);
         self.exchange(question).await.map_err(|error| format!("asking {shown}: {error}"))
     }
 
-    async fn exchange(&self, question: Question<'_>) -> Result<Bytes, crate::ClientError> {
+    async fn exchange(&self, question: Question) -> Result<Bytes, crate::ClientError> {
         let Question { method, url, headers, body, secrets, reach } = question;
         let transport = self.transport(&url, reach)?;
         transport.admit(&url)?;
@@ -101,19 +101,21 @@ impl Ground {
         let attempt = Attempt { number: 1, deadline, account: CredentialId::Anonymous };
         let answer = follow(&transport, &journey, attempt).await?;
         if !answer.status.is_success() {
-            return Err(from_answer(answer, &method, Asked::TokenServer, secrets).await);
+            return Err(from_answer(answer, &method, Asked::TokenServer, &secrets).await);
         }
         read_document(answer, "a credential service's answer", MAX_ANSWER).await
     }
 
     /// Connections to one service. It is another's than the upstream: of how the upstream is reached only the proxies and
-    /// the name server are taken over, unless it is the upstream itself that is asked.
+    /// the name server are taken over, unless it is the upstream itself that is asked. A machine's metadata service is
+    /// asked directly: a proxy would ask that of its own machine.
     fn transport(&self, url: &Url, reach: Reach) -> Result<Transport, crate::ClientError> {
         let upstream = &self.config.network;
         let network = if url.origin() == self.url.origin() {
             upstream.clone()
         } else {
-            let (proxies, dns_server, bind) = (upstream.proxies.clone(), upstream.dns_server, upstream.bind);
+            let proxies = if is_link_local(url) { Proxies::default() } else { upstream.proxies.clone() };
+            let (dns_server, bind) = (upstream.dns_server, upstream.bind);
             Network { proxies, bind, dns_server, ..Network::default() }
         };
         let config = UpstreamConfig {
@@ -135,4 +137,9 @@ impl Ground {
         let endpoint = Endpoint::new(&config.url).unwrap();
         Self::new(&config, &endpoint, Arc::new(crate::NoObserver))
     }
+}
+
+/// Whether the host is an address that reaches this machine's own link only.
+fn is_link_local(url: &Url) -> bool {
+    matches!(url.host(), Some(url::Host::Ipv4(address)) if address.is_link_local())
 }

@@ -8,7 +8,17 @@ mod authority;
 #[cfg(test)]
 mod blobs;
 #[cfg(test)]
+mod cloud_logins;
+#[cfg(test)]
+mod docker_config;
+#[cfg(test)]
+mod ecr;
+#[cfg(test)]
+mod entries;
+#[cfg(test)]
 mod exchanges;
+#[cfg(test)]
+mod identity_tokens;
 #[cfg(test)]
 mod login;
 #[cfg(test)]
@@ -17,6 +27,8 @@ mod manifests;
 mod name_server;
 #[cfg(test)]
 mod names;
+#[cfg(test)]
+mod programs;
 #[cfg(test)]
 mod proxies;
 #[cfg(test)]
