@@ -1,12 +1,13 @@
 //! The body of an answer: a stream that cannot end early unnoticed.
 //!
 //! Must not know what the bytes are. Invariants: a stream that ends without an error has delivered exactly as many bytes
-//! as announced; a wait for the next piece is bounded; the exchange is reported when the body ends or is dropped.
+//! as announced; a wait for the next piece is bounded; a body that comes faster than our own limits is left in the
+//! connection, one piece at most is here; the exchange is reported when the body ends or is dropped.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -27,7 +28,19 @@ pub struct BlobBody {
     idle: Duration,
     timer: Pin<Box<Sleep>>,
     waiting: bool,
+    pace: Pace,
     record: ExchangeRecord,
+}
+
+/// Whether a body waits for our own limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pace {
+    /// It need not, although its bytes count: a document is small, and awaited.
+    Free,
+    /// More may be read.
+    Now,
+    /// More may be read then; the timer is set.
+    Later,
 }
 
 /// How the part of a body came that we wanted.
@@ -50,14 +63,27 @@ impl std::fmt::Debug for BlobBody {
 impl BlobBody {
     /// `expected`: how many bytes are announced; `None` when only the end of the stream will tell.
     pub(crate) fn new(answer: Answer, expected: Option<u64>) -> Self {
-        Self {
+        let mut body = Self {
             upstream: answer.upstream,
             stream: Some(Box::pin(answer.response.bytes_stream())),
             expected,
             idle: answer.idle,
             timer: Box::pin(sleep(answer.idle)),
             waiting: false,
+            pace: Pace::Now,
             record: answer.record,
+        };
+        // What other bodies owe is waited for before the first piece.
+        body.note(0);
+        body
+    }
+
+    /// Counts bytes that came, against our own limits too; what they owe is waited for before more is read.
+    fn note(&mut self, count: usize) {
+        let next = self.record.add_bytes(count);
+        if let (Pace::Now, Some(next)) = (self.pace, next) {
+            self.pace = Pace::Later;
+            self.timer.as_mut().reset(next);
         }
     }
 
@@ -92,7 +118,7 @@ impl BlobBody {
 
     fn arrived(&mut self, piece: Bytes) -> Poll<Option<Result<Bytes, ClientError>>> {
         self.waiting = false;
-        self.record.add_bytes(piece.len() as u64);
+        self.note(piece.len());
         match self.expected {
             Some(expected) if self.record.bytes() > expected => {
                 let what = format!("more than the {expected} bytes it announced");
@@ -138,6 +164,10 @@ impl Stream for BlobBody {
     type Item = Result<Bytes, ClientError>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.stream.is_some() && self.pace == Pace::Later {
+            ready!(self.timer.as_mut().poll(context));
+            self.pace = Pace::Now;
+        }
         let Some(stream) = &mut self.stream else { return Poll::Ready(None) };
         match stream.poll_next_unpin(context) {
             Poll::Ready(Some(Ok(piece))) => self.arrived(piece),
@@ -161,6 +191,7 @@ pub(crate) async fn read_document(answer: Answer, what: &'static str, limit: usi
     }
     let idle = answer.idle;
     let mut body = BlobBody::new(answer, announced);
+    body.pace = Pace::Free;
     let mut document = BytesMut::with_capacity(announced.unwrap_or_default() as usize);
     let reading = async {
         while let Some(piece) = body.next().await {

@@ -10,7 +10,7 @@ use url::Url;
 use crate::credentials::CredentialStore;
 use crate::egress::{Network, Reach};
 use crate::profiles::{self, Profile};
-use crate::weather::{Backoff, Climate, Hedging};
+use crate::weather::{Backoff, Climate, Hedging, Limiter};
 
 /// Everything a client needs to know of its upstream.
 #[derive(Clone, Debug)]
@@ -41,6 +41,8 @@ pub struct UpstreamConfig {
     pub hedging: Hedging,
     /// What is known of hosts; clients that share it heed each other's circuit breakers and `Retry-After`.
     pub climate: Climate,
+    /// Our own limits; clients that share it keep to them together.
+    pub limits: Limiter,
     /// Which HTTP versions to speak.
     pub http: HttpVersion,
     /// The `User-Agent`.
@@ -93,6 +95,7 @@ impl UpstreamConfig {
             backoff: Backoff::default(),
             hedging: Hedging::default(),
             climate: Climate::default(),
+            limits: Limiter::default(),
             http: HttpVersion::Auto,
             user_agent: concat!("transship/", env!("CARGO_PKG_VERSION")).to_owned(),
         }

@@ -162,6 +162,16 @@ pub enum ClientError {
         /// When it will be asked again.
         retry_after: Duration,
     },
+    /// Not asked: one of our own limits is used up. Says nothing of the upstream.
+    #[error("{upstream} is not asked for now: our own limit {limit} is used up")]
+    OwnLimit {
+        /// Who would have been asked.
+        upstream: Arc<str>,
+        /// The name of the limit in the configuration.
+        limit: &'static str,
+        /// When a turn may be free.
+        retry_after: Duration,
+    },
     /// The configuration of the upstream cannot work. Only from `RegistryClient::new`.
     #[error("upstream {upstream} cannot be set up: {what}")]
     Setup {
@@ -180,7 +190,8 @@ impl ClientError {
             | Self::Timeout { .. }
             | Self::Unreachable { .. }
             | Self::Interrupted { .. }
-            | Self::CircuitOpen { .. } => true,
+            | Self::CircuitOpen { .. }
+            | Self::OwnLimit { .. } => true,
             Self::UpstreamStatus { answer, .. } => matches!(answer.status, 408 | 425 | 500 | 502 | 503 | 504),
             Self::NotFound { .. }
             | Self::Unauthorized { .. }
@@ -204,11 +215,11 @@ impl ClientError {
         self.answer().and_then(|answer| answer.message.as_deref())
     }
 
-    /// How long the upstream asks us to stay away.
+    /// How long the upstream asks us to stay away, or our own rules do.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::RateLimited { retry_after, .. } | Self::UpstreamStatus { retry_after, .. } => *retry_after,
-            Self::CircuitOpen { retry_after, .. } => Some(*retry_after),
+            Self::CircuitOpen { retry_after, .. } | Self::OwnLimit { retry_after, .. } => Some(*retry_after),
             Self::NotFound { .. }
             | Self::Unauthorized { .. }
             | Self::Denied { .. }
@@ -241,6 +252,7 @@ impl ClientError {
             | Self::TooLarge { upstream, .. }
             | Self::CredentialUnavailable { upstream, .. }
             | Self::CircuitOpen { upstream, .. }
+            | Self::OwnLimit { upstream, .. }
             | Self::Setup { upstream, .. } => upstream,
         }
     }
@@ -261,6 +273,7 @@ impl ClientError {
             | Self::TooLarge { .. }
             | Self::CredentialUnavailable { .. }
             | Self::CircuitOpen { .. }
+            | Self::OwnLimit { .. }
             | Self::Setup { .. } => None,
         }
     }

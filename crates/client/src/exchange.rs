@@ -12,6 +12,7 @@ use url::Url;
 
 use crate::connect_time::ConnectSlot;
 use crate::redact;
+use crate::weather::Passage;
 
 /// Response headers that are worth a log line and carry no secret.
 const SHOWN_HEADERS: [&str; 15] = [
@@ -117,6 +118,7 @@ pub(crate) struct ExchangeRecord {
     head_at: Option<Instant>,
     ended: bool,
     exchange: Exchange,
+    passage: Passage,
 }
 
 /// What is known of an exchange before it begins.
@@ -136,6 +138,7 @@ impl ExchangeRecord {
             connect: ConnectSlot::default(),
             head_at: None,
             ended: false,
+            passage: Passage::default(),
             exchange: Exchange {
                 upstream: start.upstream.clone(),
                 method: start.method.clone(),
@@ -174,8 +177,15 @@ impl ExchangeRecord {
             .collect();
     }
 
-    pub(crate) fn add_bytes(&mut self, count: u64) {
-        self.exchange.bytes += count;
+    /// Counts bytes of the body; says when more may be read, if that is not now.
+    pub(crate) fn add_bytes(&mut self, count: usize) -> Option<Instant> {
+        self.exchange.bytes += count as u64;
+        self.passage.bytes(count)
+    }
+
+    /// The turn among our own limits that this exchange takes until it ends.
+    pub(crate) fn takes(&mut self, passage: Passage) {
+        self.passage = passage;
     }
 
     pub(crate) fn bytes(&self) -> u64 {
@@ -185,10 +195,12 @@ impl ExchangeRecord {
     /// The answer is complete, or all of it that we wanted.
     pub(crate) fn complete(&mut self) {
         self.ended = true;
+        self.passage.leave();
     }
 
     pub(crate) fn fail(&mut self, error: impl Into<String>) {
         self.ended = true;
+        self.passage.leave();
         self.exchange.error = Some(error.into());
     }
 }

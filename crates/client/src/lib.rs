@@ -62,4 +62,6 @@ pub use registry_client::RegistryClient;
 pub use secret::Secret;
 pub use tags::TagPage;
 pub use trace_context::{TraceContext, with_traceparent};
-pub use weather::{Backoff, BreakerState, Climate, Hedging, RateLimit, Weather, hedge};
+pub use weather::{
+    AccountReport, Backoff, BreakerState, Climate, Hedging, HostReport, Limiter, OwnLimits, RateLimit, Weather, hedge,
+};

@@ -26,7 +26,7 @@ use crate::realm::RealmRule;
 use crate::referrers::Capability;
 use crate::transport::{Attempt, Transport};
 use crate::upstream_error::{Asked, from_answer};
-use crate::weather::{HostWeather, RateLimit, RetryRule, Weather, hedge};
+use crate::weather::{HostReport, HostWeather, RateLimit, RetryRule, Weather, hedge};
 
 /// A client of one upstream. Cheap to clone; clones share connections, tokens and what was learnt.
 #[derive(Clone)]
@@ -137,6 +137,16 @@ impl RegistryClient {
         self.inner.host.weather(self.account())
     }
 
+    /// All that is known of the upstream's host, whoever asked it.
+    pub fn host_report(&self) -> HostReport {
+        self.inner.host.report()
+    }
+
+    /// Scheme, host and port of the upstream: clients of one origin share their weather.
+    pub fn origin(&self) -> String {
+        self.inner.endpoint.url().origin().ascii_serialization()
+    }
+
     /// What the upstream's host said of the rate limits of all accounts it is asked with, by name.
     pub fn rate_limits(&self) -> Vec<RateLimit> {
         self.inner.host.rate_limits()
@@ -180,10 +190,12 @@ impl RegistryClient {
 
     /// Makes one attempt at a call.
     pub(crate) async fn ask(&self, call: &Call, attempt: Attempt) -> Result<Answer, ClientError> {
-        let Inner { transport, handshake, guests, .. } = &*self.inner;
+        let Inner { transport, handshake, guests, config, .. } = &*self.inner;
+        let passage = config.limits.enter(self.upstream(), attempt.deadline).await?;
         // Boxed: the handshake with all that it may have to ask is large, and every call would carry it.
         let answer = Box::pin(handshake.send(transport, call, attempt)).await?;
-        let answer = Box::pin(guests.enter(transport, call, answer, attempt)).await?;
+        let mut answer = Box::pin(guests.enter(transport, call, answer, attempt)).await?;
+        answer.record.takes(passage);
         if !answer.status.is_success() && answer.status != StatusCode::NOT_MODIFIED {
             return Err(from_answer(answer, &call.method, Asked::Registry, &handshake.secrets()).await);
         }

@@ -259,7 +259,9 @@ pub(crate) fn from_client(
         },
         ClientError::Unauthorized { .. } | ClientError::Denied { .. } => PullError::Denied { said },
         ClientError::RateLimited { retry_after, .. } => PullError::RateLimited { retry_after: *retry_after, said },
-        ClientError::CircuitOpen { retry_after, .. } => PullError::UpstreamResting { retry_after: *retry_after, said },
+        ClientError::CircuitOpen { retry_after, .. } | ClientError::OwnLimit { retry_after, .. } => {
+            PullError::UpstreamResting { retry_after: *retry_after, said }
+        }
         ClientError::Timeout { .. } => PullError::UpstreamTimeout { said },
         ClientError::Unreachable { .. } => PullError::UpstreamUnreachable { said },
         ClientError::Refused { .. } => PullError::EgressRefused { said },

@@ -21,13 +21,14 @@ mod registry;
 mod repositories;
 mod sources;
 mod trace;
+mod weather;
 
 pub use crate::core::Builtins;
 pub use access::{Action, CallerCredential, PassthroughRules, Principal};
 pub use blob_store::FilePiece;
 pub use client::CredentialLabel;
 pub use client::probe::{ImageRef, InvalidImageRef, Report};
-pub use client::{Credential, Reach, Timeouts};
+pub use client::{Backoff, Credential, Hedging, Reach, Timeouts};
 pub use error::{PullError, UpstreamSaid};
 pub use fill::{BlobStream, Piece};
 pub use metrics::{Metrics, PullKind};
@@ -37,6 +38,6 @@ pub use registry::{Readiness, Registry, RegistryConfig, StartError, Stores};
 pub use repositories::{
     FIELDS, FieldDoc, FieldProblem, FillOnRange, HealthCheck, NetworkSpec, Provenance, Repository, RepositoryAdmin,
     RepositoryError, RepositorySpec, RepositoryView, Route, RouteQuery, Source, Strategy, TagPattern, UpstreamDefaults,
-    UpstreamSpec, parse_duration,
+    UpstreamSpec, parse_duration, parse_size,
 };
 pub use trace::TraceParent;

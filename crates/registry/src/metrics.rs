@@ -3,6 +3,8 @@
 //! Must not know how metrics are served. Invariant: no label value comes from a client or an upstream (repository
 //! keys and hosts of upstreams are the operator's; everything else is a closed set), so the number of series is bounded.
 
+mod weather;
+
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -13,6 +15,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
+use self::weather::WeatherGauges;
 use crate::outcome::PullOutcome;
 
 /// A repository key as a label: shared, never formatted on the hot path.
@@ -99,6 +102,8 @@ pub struct Metrics {
     upstream_first_byte: Family<SourceLabels, Histogram>,
     upstream_total: Family<SourceLabels, Histogram>,
     upstream_up: Family<SourceLabels, Gauge>,
+    /// The weather at upstream hosts.
+    pub(crate) weather: WeatherGauges,
     /// Questions that a mirror answered while the named upstream failed.
     mirror_answers: Family<SourceLabels, Counter>,
     /// Tags that a mirror has at another digest.
@@ -147,6 +152,7 @@ impl Metrics {
             upstream_first_byte: Family::new_with_constructor(seconds),
             upstream_total: Family::new_with_constructor(seconds),
             upstream_up: Family::default(),
+            weather: WeatherGauges::default(),
             mirror_answers: Family::default(),
             tag_disagreements: Counter::default(),
             fills_switched: Counter::default(),
@@ -165,6 +171,7 @@ impl Metrics {
         };
         metrics.register_pulls(registry);
         metrics.register_sources(registry);
+        metrics.weather.register(registry);
         metrics.register_fills(registry);
         metrics.register_cache(registry);
         metrics
@@ -302,6 +309,7 @@ impl Metrics {
         drop(self.upstream_exchanges.get_or_create(&labels));
         let labels = SourceLabels { repo_key, upstream };
         drop(self.upstream_up.get_or_create(&labels));
+        self.weather.show_every_family();
         drop(self.mirror_answers.get_or_create(&labels));
         drop(self.upstream_bytes.get_or_create(&labels));
         drop(self.upstream_first_byte.get_or_create(&labels));

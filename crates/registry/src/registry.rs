@@ -185,6 +185,17 @@ impl Registry {
         self.core.map().iter().filter(|repo| repo.is_passthrough()).cloned().collect()
     }
 
+    /// What is known of the hosts of all upstreams, as a document for administrators: no secrets.
+    pub fn upstreams(&self) -> serde_json::Value {
+        crate::weather::documents(self.core.map().iter())
+    }
+
+    /// Brings the metrics up to date that are not counted but looked up.
+    pub fn refresh_metrics(&self) {
+        let hosts = crate::weather::hosts(self.core.map().iter());
+        self.core.metrics.weather.show(hosts.iter().map(|host| &host.report));
+    }
+
     /// What is counted.
     pub fn metrics(&self) -> &Metrics {
         &self.core.metrics

@@ -18,6 +18,7 @@ use crate::state::App;
 
 /// `GET /metrics`.
 pub(crate) async fn metrics(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Response, Failure> {
+    app.registry.refresh_metrics();
     let (content_type, body) = expose(&app.exposition, &headers).map_err(|error| {
         tracing::error!(%error, "the metrics could not be written");
         Failure::internal()

@@ -11,6 +11,7 @@
 //! | `/api/repos`                     | GET POST         | [`api::repos`]             |
 //! | `/api/repos/{repoKey}`           | GET PUT DELETE   | [`api::repos`]             |
 //! | `/api/repos/{repoKey}/check`     | POST             | [`api::check`]             |
+//! | `/api/upstreams`                | GET              | [`api::upstreams`]         |
 //! | `/metrics`                       | GET              | [`crate::metrics`]         |
 //! | `/healthz`, `/readyz`            | GET              | [`crate::health`]          |
 //!
@@ -50,6 +51,7 @@ impl Router {
             .route("/api/repos", get(api::repos::list).post(api::repos::create))
             .route("/api/repos/{repoKey}", get(api::repos::read).put(api::repos::replace).delete(api::repos::delete))
             .route("/api/repos/{repoKey}/check", post(api::check::check))
+            .route("/api/upstreams", get(api::upstreams::list))
             .route_layer(axum::middleware::from_fn_with_state(app.clone(), api::require_admin));
         let rest = axum::Router::new()
             .merge(management)

@@ -13,7 +13,7 @@ const HEAD: &str = "\
 # Metrics
 
 `GET /metrics` answers in the Prometheus text format (OpenMetrics when asked for). Counters end in `_total`; what is measured
-in a unit has it in its name. Label values are repository keys and hosts of upstreams, which the operator chooses, and closed sets of
+in a unit has it in its name. Label values are repository keys, hosts of upstreams and names of accounts, which the operator chooses, and closed sets of
 words; nothing a client or an upstream sends becomes a label.
 
 | metric | type | labels | meaning |

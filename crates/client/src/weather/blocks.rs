@@ -82,9 +82,27 @@ impl Blocks {
 
     /// The block that lasts longest of those that a request meets.
     pub(super) fn find(&self, account: CredentialId, cost: Cost, now: Instant) -> Option<Block> {
-        let pulls = || self.pulls.get(&account).filter(|_| cost == Cost::Pull).map(|(block, _)| *block);
-        let met = [self.everybody, self.accounts.get(&account).copied(), pulls()];
+        let met = [self.of_everybody(now), self.own(account, cost, now)];
+        met.into_iter().flatten().max_by_key(|block| block.until)
+    }
+
+    /// The same of those that are the account's own.
+    pub(super) fn own(&self, account: CredentialId, cost: Cost, now: Instant) -> Option<Block> {
+        let pulls = self.pulls.get(&account).filter(|_| cost == Cost::Pull).map(|(block, _)| *block);
+        let met = [self.accounts.get(&account).copied(), pulls];
         met.into_iter().flatten().filter(|block| now < block.until).max_by_key(|block| block.until)
+    }
+
+    /// The block that everybody meets.
+    pub(super) fn of_everybody(&self, now: Instant) -> Option<Block> {
+        self.everybody.filter(|block| now < block.until)
+    }
+
+    /// Who is blocked now by a block of its own.
+    pub(super) fn accounts(&self, now: Instant) -> impl Iterator<Item = CredentialId> {
+        let pulls = self.pulls.iter().map(|(account, (block, _))| (account, block));
+        let all = self.accounts.iter().chain(pulls);
+        all.filter(move |(_, block)| now < block.until).map(|(account, _)| *account)
     }
 
     pub(super) fn is_any(&self, now: Instant) -> bool {

@@ -28,7 +28,7 @@ const MOST_ACCOUNTS: usize = 1024;
 /// The weather at one scheme, host and port.
 pub(crate) struct HostWeather {
     /// `host[:port]`.
-    label: Arc<str>,
+    pub(super) label: Arc<str>,
     state: Mutex<State>,
 }
 
@@ -40,8 +40,8 @@ pub(super) struct State {
     /// Of HEADs of manifests, for hedging.
     pub(super) heads: Latencies,
     budget: RetryBudget,
-    rate_limits: HashMap<CredentialId, RateLimitTrack>,
-    names: HashMap<CredentialId, Arc<str>>,
+    pub(super) rate_limits: HashMap<CredentialId, RateLimitTrack>,
+    pub(super) names: HashMap<CredentialId, Arc<str>>,
 }
 
 impl State {
@@ -57,7 +57,7 @@ impl State {
         }
     }
 
-    fn name_of(&self, account: CredentialId) -> &str {
+    pub(super) fn name_of(&self, account: CredentialId) -> &str {
         match (self.names.get(&account), account) {
             (Some(name), _) => name,
             (None, CredentialId::Anonymous) => "anonymous",
@@ -65,7 +65,7 @@ impl State {
         }
     }
 
-    fn rate_limit(&self, account: CredentialId, now: Instant) -> Option<RateLimit> {
+    pub(super) fn rate_limit(&self, account: CredentialId, now: Instant) -> Option<RateLimit> {
         let track = self.rate_limits.get(&account).filter(|track| track.is_current(now))?;
         Some(track.snapshot(self.name_of(account), now))
     }

@@ -73,7 +73,7 @@ impl RetryRule {
             return None;
         }
         // Nothing was asked, and nothing will be within a request's time.
-        if matches!(error, ClientError::CircuitOpen { .. }) {
+        if matches!(error, ClientError::CircuitOpen { .. } | ClientError::OwnLimit { .. }) {
             return None;
         }
         let wish = error.retry_after();

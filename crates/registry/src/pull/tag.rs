@@ -60,21 +60,27 @@ pub(super) async fn resolve(core: &Arc<Core>, route: &Route, tag: &Tag) -> Resul
     }
 }
 
-/// The answer while a check runs in the background: what the upstream still lets us pull is kept for what is not cached.
+/// The answer while a check runs in the background: because that is wished for, or because what the upstream still lets us
+/// pull is kept for what is not cached.
 fn meanwhile(route: &Route, state: &TagState) -> Option<Resolved> {
-    let limit = route.client().weather().rate_limit.filter(|limit| limit.is_low)?;
     let (age, spec) = (state.checked.elapsed(), route.repo.spec());
+    let stale = |reason: String| {
+        let freshness = Freshness::Stale { age, reason: reason.into() };
+        Some(Resolved { digest: state.digest, outcome: PullOutcome::Stale, freshness })
+    };
+    if age < spec.tag_ttl.saturating_add(spec.stale_while_revalidate) {
+        return stale("the tag is revalidated in the background".to_owned());
+    }
+    let limit = route.client().weather().rate_limit.filter(|limit| limit.is_low)?;
     if age > spec.tag_ttl.saturating_add(spec.stale_if_error) || spec.stale_if_error.is_zero() {
         return None;
     }
-    let reason = format!(
+    stale(format!(
         "{} of {} pulls are left at upstream {}; the tag is revalidated in the background",
         limit.remaining,
         limit.limit,
         route.repo.upstream()
-    );
-    let freshness = Freshness::Stale { age, reason: reason.into() };
-    Some(Resolved { digest: state.digest, outcome: PullOutcome::Stale, freshness })
+    ))
 }
 
 /// The answer while the tag needs no check: inside its time to live, immutable, or resting after a failed check.

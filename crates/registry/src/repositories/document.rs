@@ -7,6 +7,7 @@
 pub(super) mod auth;
 mod cloud;
 mod fields;
+mod limits;
 mod network;
 mod passthrough;
 mod reader;
@@ -75,6 +76,7 @@ impl RepositorySpec {
         let passthrough = read.passthrough(upstream.as_ref(), mirrors.len());
         // Read before anything is decided, so that a bad upstream does not hide what else is wrong.
         let tag_ttl = read.duration("tag_ttl", Duration::from_mins(5));
+        let stale_while_revalidate = read.duration("stale_while_revalidate", Duration::ZERO);
         let stale_if_error = read.duration("stale_if_error", Duration::from_hours(30 * 24));
         let stale_if_denied = read.duration("stale_if_denied", Duration::from_hours(24));
         let hosts = read.list("hosts", |t| t.parse::<RegistryHost>().map_err(|e| e.to_string()));
@@ -83,6 +85,7 @@ impl RepositorySpec {
         let fill_on_range = read.parsed("fill_on_range", FillOnRange::parse).unwrap_or_default();
         let strategy = read.parsed("strategy", Strategy::parse).unwrap_or_default();
         let health_check = read.parsed("health_check", HealthCheck::parse);
+        let limits = read.limits();
         let document = document.clone();
         match upstream {
             Some(upstream) if !read.has_problems() => Ok(Self {
@@ -93,12 +96,14 @@ impl RepositorySpec {
                 strategy,
                 passthrough,
                 tag_ttl,
+                stale_while_revalidate,
                 stale_if_error,
                 stale_if_denied,
                 hosts,
                 listen,
                 immutable_tags,
                 fill_on_range,
+                limits,
                 document,
             }),
             _ => Err(read.into_problems()),

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use client::profiles::Profile;
-use client::{CredentialStore, Reach};
+use client::{CredentialStore, OwnLimits, Reach};
 use oci::{RegistryHost, RepoKey};
 use serde_json::Value;
 use url::Url;
@@ -184,6 +184,8 @@ pub struct RepositorySpec {
     pub passthrough: Option<PassthroughRules>,
     /// How long a tag is trusted without asking.
     pub tag_ttl: Duration,
+    /// How long past its time to live a tag is served at once, while it is checked in the background.
+    pub stale_while_revalidate: Duration,
     /// How long past its confirmation a tag is served while upstream fails.
     pub stale_if_error: Duration,
     /// The same while upstream refuses us (401, 403) on the content itself.
@@ -196,6 +198,8 @@ pub struct RepositorySpec {
     pub immutable_tags: Vec<TagPattern>,
     /// What a ranged request on a cold blob starts.
     pub fill_on_range: FillOnRange,
+    /// What it allows itself at its upstreams, all together.
+    pub limits: OwnLimits,
     /// The document as written, credentials included: what is stored.
     pub document: Value,
 }

@@ -20,6 +20,7 @@ pub(super) fn document(repo: &Repository) -> Value {
         "source": repo.source().as_str(),
         "kind": "proxy",
         "tag_ttl": duration(spec.tag_ttl),
+        "stale_while_revalidate": duration(spec.stale_while_revalidate),
         "stale_if_error": duration(spec.stale_if_error),
         "stale_if_denied": duration(spec.stale_if_denied),
         "hosts": spec.hosts,
@@ -30,6 +31,9 @@ pub(super) fn document(repo: &Repository) -> Value {
         "health_check": spec.health_check.to_string(),
     });
     document["upstream_state"] = repo.sources().iter().map(|upstream| state(upstream)).collect();
+    if let Some(limits) = spec.document.get("limits").filter(|limits| limits.is_object()) {
+        document["limits"] = limits.clone();
+    }
     let fields = document.as_object_mut().expect("it was just made as an object");
     if spec.document.get("upstreams").is_some_and(|several| !several.is_null()) {
         let several = std::iter::once(&spec.upstream).chain(&spec.mirrors).enumerate();

@@ -56,6 +56,11 @@ pub(crate) fn stands_in(error: &ClientError) -> bool {
     error.is_temporary()
 }
 
+/// Whether `error` is a failure of the upstream; our own limits say nothing of it.
+pub(crate) fn is_its_fault(error: &ClientError) -> bool {
+    stands_in(error) && !matches!(error, ClientError::OwnLimit { .. })
+}
+
 impl Sources {
     /// Asks the named upstream; when it fails for the moment, the mirrors in the order they are written. For tags and for
     /// access.

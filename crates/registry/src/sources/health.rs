@@ -113,7 +113,7 @@ async fn check(core: &Core, repo: &Repository, upstream: &Upstream) {
     let failed: Option<Arc<str>> = match ping.await {
         Ok(Ok(())) => None,
         // A login that is not taken is an answer: the registry is there.
-        Ok(Err(error)) if !super::stands_in(&error) => {
+        Ok(Err(error)) if !super::ask::is_its_fault(&error) => {
             tracing::debug!(repo_key = %repo.key(), upstream = %upstream.address(), %error, "the upstream answers a check, though not as it should");
             None
         }

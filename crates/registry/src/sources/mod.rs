@@ -13,7 +13,7 @@ mod upstream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use client::ExchangeObserver;
+use client::{ExchangeObserver, Limiter};
 use oci::Digest;
 
 use crate::repositories::{RepositorySpec, Strategy, UpstreamDefaults};
@@ -45,7 +45,7 @@ impl Sources {
         observer: &Arc<dyn ExchangeObserver>,
     ) -> Result<Self, String> {
         let several = std::iter::once(&spec.upstream).chain(&spec.mirrors).enumerate();
-        let share = upstream::Share { of: 1 + spec.mirrors.len() };
+        let share = upstream::Share { of: 1 + spec.mirrors.len(), limits: Limiter::new(spec.limits) };
         let build = |(index, one)| Upstream::build(index, one, defaults, &share, observer.clone()).map(Arc::new);
         Ok(Self {
             all: several.map(build).collect::<Result<_, _>>()?,

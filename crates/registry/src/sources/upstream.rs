@@ -5,7 +5,9 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use client::{ClientError, ExchangeObserver, HttpVersion, RegistryClient, Timeouts, UpstreamConfig, Verification};
+use client::{
+    ClientError, ExchangeObserver, HttpVersion, Limiter, RegistryClient, Timeouts, UpstreamConfig, Verification,
+};
 use oci::RepositoryName;
 use url::Url;
 
@@ -39,6 +41,8 @@ impl Role {
 pub(super) struct Share {
     /// How many they are.
     pub(super) of: usize,
+    /// The repository's own limits, which hold for all of them together.
+    pub(super) limits: Limiter,
 }
 
 impl Share {
@@ -86,6 +90,7 @@ impl Upstream {
             backoff: defaults.backoff,
             hedging: defaults.hedging,
             climate: defaults.climate.clone(),
+            limits: share.limits.clone(),
             ..UpstreamConfig::new(spec.url.clone())
         };
         if spec.network.verification == Verification::Skipped {
@@ -151,7 +156,7 @@ impl Upstream {
         let since = Instant::now();
         let answer = asked.await;
         // "Not found" is an answer as good as any.
-        let good = !answer.as_ref().is_err_and(super::ask::stands_in);
+        let good = !answer.as_ref().is_err_and(super::ask::is_its_fault);
         self.measured().note(since.elapsed(), good, Instant::now());
         answer
     }
@@ -184,10 +189,11 @@ mod tests {
     #[test]
     fn all_shares_together_fit_before_a_client_gives_up() {
         let configured = Timeouts::default();
-        let alone = Share { of: 1 }.timeouts(&configured);
+        let share = |of| Share { of, limits: Limiter::default() };
+        let alone = share(1).timeouts(&configured);
         assert_eq!(alone, configured);
         for of in 2..=8 {
-            let share = Share { of }.timeouts(&configured);
+            let share = share(of).timeouts(&configured);
             let all_attempts = share.first_byte + share.first_byte / 3;
             assert!(all_attempts * u32::try_from(of).unwrap() < Duration::from_secs(20), "{of}");
             assert!(share.connect <= share.first_byte);

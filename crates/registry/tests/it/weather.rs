@@ -115,3 +115,62 @@ async fn a_false_not_found_leaves_the_digest_and_is_not_kept() {
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_weather_of_each_host_is_told_with_its_accounts_and_repositories() {
+    let auth = json!({ "name": "ci", "username": "u", "password": "canary-password" });
+    let lab = Lab::with(json!({ "tag_ttl": "0s", "auth": auth }), 1 << 30).await;
+    lab.upstream.add_image("team/app", "v1", &Image::small(1, 3000));
+    let said = [
+        ("ratelimit-limit", "100;w=21600"),
+        ("ratelimit-remaining", "76;w=21600"),
+        ("docker-ratelimit-source", "192.0.2.7"),
+    ];
+    for (name, value) in said {
+        lab.upstream.fault(Target::kind(Kind::Manifest), Fault::AddHeader(name.into(), value.into()));
+    }
+    lab.manifest("v1").await.unwrap();
+    let host = |lab: &Lab| {
+        let all = lab.registry.upstreams();
+        let uses_it = |host: &&serde_json::Value| host["repositories"][0]["repository"] == "lab";
+        all.as_array().unwrap().iter().find(uses_it).unwrap().clone()
+    };
+    let seen = host(&lab);
+    let address = lab.upstream.url();
+    assert_eq!(seen["url"], address.trim_end_matches('/'));
+    assert_eq!((&seen["breaker"], &seen["blocked_until"]), (&json!("closed"), &json!(null)));
+    assert!(seen["latency_ms"].is_u64());
+    assert_eq!(seen["repositories"][0]["role"], "named");
+    // The lab asks anonymously first, and is not asked for more.
+    let limit = &seen["accounts"][0]["rate_limit"];
+    assert_eq!(seen["accounts"][0]["name"], "anonymous");
+    let numbers = [&limit["limit"], &limit["remaining"], &limit["window_seconds"]].map(|n| n.as_u64().unwrap());
+    assert_eq!(numbers, [100, 76, 21600]);
+    assert_eq!((&limit["source"], &limit["exhausted_in_seconds"]), (&json!("192.0.2.7"), &json!(null)));
+    assert!(!seen.to_string().contains("canary"));
+
+    lab.upstream.fault(Target::any(), Fault::too_many_requests(Some("3600")));
+    lab.manifest("v1").await.unwrap();
+    let date = host(&lab)["accounts"][0]["blocked_until"].as_str().unwrap().to_owned();
+    assert!(date.ends_with('Z') && date.starts_with("20"), "{date}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_due_tag_is_served_at_once_where_that_is_wished_for() {
+    let fields = json!({ "tag_ttl": "0s", "stale_while_revalidate": "1h", "stale_if_error": "0s" });
+    let lab = Lab::with(fields, 1 << 30).await;
+    let first = lab.upstream.add_image("team/app", "v1", &Image::small(1, 3000));
+    let second = lab.upstream.add_untagged("team/app", &Image::small(2, 3000));
+    assert_eq!(lab.manifest("v1").await.unwrap().1, PullOutcome::Miss, "nothing is known yet");
+    lab.upstream.set_tag("team/app", "v1", &second);
+    lab.upstream.clear_log();
+    let (bytes, outcome) = lab.manifest("v1").await.unwrap();
+    assert_eq!((oci::Digest::sha256_of(&bytes), outcome), (first, PullOutcome::Stale));
+    for _ in 0..500 {
+        if oci::Digest::sha256_of(&lab.manifest("v1").await.unwrap().0) == second {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("the check in the background never moved the tag");
+}

@@ -6,6 +6,7 @@
 pub(crate) mod check;
 pub(crate) mod json_body;
 pub(crate) mod repos;
+pub(crate) mod upstreams;
 
 use std::fmt;
 use std::sync::Arc;

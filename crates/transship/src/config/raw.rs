@@ -78,6 +78,9 @@ pub(crate) struct RawUpstream {
     pub(crate) first_byte_timeout: Option<Span>,
     pub(crate) idle_timeout: Option<Span>,
     pub(crate) max_attempts: Option<u32>,
+    pub(crate) retry_base: Option<Span>,
+    pub(crate) retry_max: Option<Span>,
+    pub(crate) hedge: Option<Hedge>,
     pub(crate) proxy: Option<String>,
     pub(crate) proxy_username: Option<String>,
     pub(crate) proxy_password: Option<String>,
@@ -89,6 +92,14 @@ pub(crate) struct RawUpstream {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct RawLimits {
     pub(crate) max_connections: Option<usize>,
+}
+
+/// Whether slow questions are put a second time.
+#[derive(Deserialize, Clone, Copy)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Hedge {
+    Off,
+    Auto,
 }
 
 /// A duration as people write it.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use client::{Secret, Timeouts};
-use registry::{RepositorySpec, UpstreamDefaults};
+use registry::{Backoff, Hedging, RepositorySpec, UpstreamDefaults};
 use serde_json::{Map, Value};
 use url::Url;
 
@@ -19,7 +19,7 @@ use super::env_vars::{ADMIN_TOKEN, SECRETS_KEY};
 use super::interpolate::interpolate;
 use super::problem::{Origin, Problem, Problems};
 use super::proxies;
-use super::raw::{RawAdmin, RawConfig, RawSecrets, RawTls, RawUpstream};
+use super::raw::{Hedge, RawAdmin, RawConfig, RawSecrets, RawTls, RawUpstream};
 use super::repositories;
 use super::size::Size;
 use crate::logging::{LogFilter, LogFormat};
@@ -190,7 +190,7 @@ impl Sources {
             otlp_endpoint: raw.tracing.otlp_endpoint,
             upstream: UpstreamDefaults {
                 proxies: proxies::resolve(&raw.upstream, &self.environment, document, problems),
-                ..upstream(&raw.upstream)
+                ..upstream(&raw.upstream, document, problems)
             },
             shutdown_timeout: raw.shutdown_timeout.map_or(Duration::from_secs(30), |s| s.0),
             max_connections: raw.limits.max_connections.unwrap_or(10_000),
@@ -258,7 +258,7 @@ fn tls(raw: RawTls, document: &Node, problems: &mut Vec<Problem>) -> Option<TlsF
     }
 }
 
-fn upstream(raw: &RawUpstream) -> UpstreamDefaults {
+fn upstream(raw: &RawUpstream, document: &Node, problems: &mut Vec<Problem>) -> UpstreamDefaults {
     let default = Timeouts::default();
     let timeouts = Timeouts {
         connect: raw.connect_timeout.map_or(default.connect, |s| s.0),
@@ -269,6 +269,23 @@ fn upstream(raw: &RawUpstream) -> UpstreamDefaults {
         timeouts,
         max_attempts: raw.max_attempts.unwrap_or(3),
         dns_server: raw.dns_server,
+        backoff: backoff(raw, document, problems),
+        hedging: match raw.hedge {
+            Some(Hedge::Auto) => Hedging::Auto,
+            Some(Hedge::Off) | None => Hedging::Off,
+        },
         ..UpstreamDefaults::default()
     }
+}
+
+fn backoff(raw: &RawUpstream, document: &Node, problems: &mut Vec<Problem>) -> Backoff {
+    let default = Backoff::default();
+    let base = raw.retry_base.map_or(default.base, |s| s.0);
+    // A longer base alone is a wish for longer pauses.
+    let max = raw.retry_max.map_or(default.max.max(base), |s| s.0);
+    if max < base {
+        let message = format!("must not be shorter than upstream.retry_base, {base:?}");
+        problems.push(Problem::new(document.origin_of("upstream.retry_max"), "upstream.retry_max", message));
+    }
+    Backoff { base, max }
 }

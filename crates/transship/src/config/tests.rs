@@ -304,3 +304,17 @@ fn the_example_in_the_repository_is_good() {
     assert!(config.repositories.len() >= 3);
     assert!(config.shutdown_timeout >= Duration::from_secs(1));
 }
+
+#[test]
+fn pauses_and_hedging_are_read_and_checked() {
+    let case = Case::new().flag("cache_dir", "--cache-dir", &["/c"]);
+    let upstream = case.good("upstream: { retry_base: 50ms, retry_max: 3s, hedge: auto }").upstream;
+    assert_eq!((upstream.backoff.base.as_millis(), upstream.backoff.max.as_secs()), (50, 3));
+    assert_eq!(upstream.hedging, registry::Hedging::Auto);
+    assert_eq!(case.good("upstream: { hedge: off }").upstream.hedging, registry::Hedging::Off);
+    assert_eq!(case.good("upstream: { retry_base: 9s }").upstream.backoff.max.as_secs(), 9);
+    let found = case.bad("upstream:\n  retry_base: 5s\n  retry_max: 1s\n  hedge: always\n");
+    assert_starts(&found, &["line 4: upstream.hedge: must be off or auto"]);
+    let found = case.bad("upstream:\n  retry_base: 5s\n  retry_max: 1s\n");
+    assert_starts(&found, &["line 3: upstream.retry_max: must not be shorter than upstream.retry_base, 5s"]);
+}

@@ -213,6 +213,12 @@ pub const FIELDS: &[FieldDoc] = &[
     doc("network.idle_timeout", "duration", "upstream.idle_timeout", "The same for this upstream."),
     doc("tag_ttl", "duration", "5m", "How long a tag is trusted without asking upstream. `0s` asks each time."),
     doc(
+        "stale_while_revalidate",
+        "duration",
+        "0s",
+        "How long past its `tag_ttl` a tag is still served at once (marked stale) while one check of it runs in the background. `0s` waits for the check.",
+    ),
+    doc(
         "stale_if_error",
         "duration",
         "30d",
@@ -243,6 +249,24 @@ pub const FIELDS: &[FieldDoc] = &[
         "string",
         "after:0.5",
         "When a ranged request on a cold blob fills all of it: `none`, `background` or `after:<fraction>`.",
+    ),
+    doc(
+        "limits.requests_per_second",
+        "number",
+        "",
+        "Most calls a second to this repository's upstreams together; a login and redirects belong to their call. Calls wait for their turn; what would come too late for the client is answered with 503 and `Retry-After`, or stale.",
+    ),
+    doc(
+        "limits.bytes_per_second",
+        "size",
+        "",
+        "Most bytes a second from this repository's upstreams together, at least `16KiB`, like `10MiB`. Manifests count but do not wait. What is cached is served at full speed.",
+    ),
+    doc(
+        "limits.concurrent_requests",
+        "number",
+        "",
+        "Most calls at a time to this repository's upstreams together, the transfer of blobs included.",
     ),
     doc("token_hosts", "list of hosts", "[]", "Further hosts that may mint tokens for this upstream's credentials."),
     doc(
