@@ -174,3 +174,31 @@ async fn a_due_tag_is_served_at_once_where_that_is_wished_for() {
     }
     panic!("the check in the background never moved the tag");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn errors_on_one_kind_of_request_only_leave_what_is_cached() {
+    let image = Image::small(1, 3000);
+    let layer = image.blobs[1].digest;
+    for status in [500, 502, 503, 504] {
+        for target in [Target::any().head(), Target::any().get(), Target::kind(Kind::Blob)] {
+            let lab = Lab::with(json!({ "tag_ttl": "0s" }), 1 << 30).await;
+            let digest = lab.upstream.add_image("team/app", "v1", &image);
+            let other = Image::small(2, 3000);
+            lab.upstream.add_image("team/app", "v2", &other);
+            lab.manifest("v1").await.unwrap();
+            lab.blob(&layer).await.unwrap();
+            lab.wait_stored(&layer).await;
+            lab.upstream.fault(target, Fault::status(status));
+            let (bytes, outcome) = lab.manifest("v1").await.unwrap();
+            assert_eq!(oci::Digest::sha256_of(&bytes), digest, "{status}");
+            assert!(matches!(outcome, PullOutcome::Stale | PullOutcome::Revalidated), "{status}: {outcome:?}");
+            assert_eq!(lab.blob(&layer).await.unwrap().1, PullOutcome::Hit, "{status}");
+            // What is not cached fails as the upstream does, or is there; it is never "unknown".
+            for missing in [lab.manifest("v2").await.map(drop), lab.blob(&other.blobs[1].digest).await.map(drop)] {
+                let unknown =
+                    |e: &PullError| matches!(e, PullError::ManifestUnknown { .. } | PullError::BlobUnknown { .. });
+                assert!(!missing.as_ref().is_err_and(unknown), "{status}: {missing:?}");
+            }
+        }
+    }
+}

@@ -60,6 +60,8 @@ fn of_kind(kind: &str) -> Map<String, Value> {
             let one = json!({ "anyOf": [{ "type": "string" }, upstream()] });
             json!({ "anyOf": [one, { "type": "array", "items": one }] })
         }
+        "number" => json!({ "type": ["integer", "string"] }),
+        "size" => json!({ "type": ["string", "integer"] }),
         "object of strings" => json!({ "type": "object", "additionalProperties": { "type": "string" } }),
         list if list.starts_with("list") => {
             json!({ "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }] })
