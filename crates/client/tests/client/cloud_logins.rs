@@ -174,9 +174,9 @@ async fn an_account_is_exchanged_once_and_each_scope_has_its_token() {
 async fn services_that_send_on_give_nothing_away() {
     let stranger = Server::start(|_| access_token()).await;
     let elsewhere = stranger.at("/oauth2/exchange");
-    let sends_on = Server::start(move |seen| match seen.path().starts_with("/v2/") {
-        true => Reply::challenge("Bearer realm=\"x\""),
-        false => Reply::redirect(&elsewhere),
+    let sends_on = Server::start(move |seen| {
+        let asked_for_image = seen.path().starts_with("/v2/");
+        if asked_for_image { Reply::challenge("Bearer realm=\"x\"") } else { Reply::redirect(&elsewhere) }
     })
     .await;
     let (tenant, client_id) = ("contoso".to_owned(), "app".to_owned());

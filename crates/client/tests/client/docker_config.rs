@@ -58,11 +58,9 @@ async fn the_entry_of_the_host_is_used_and_that_of_the_longest_path_first() {
 
 #[tokio::test]
 async fn an_identity_token_of_the_file_goes_to_the_token_server() {
-    let server = token_registry(|seen| match has(seen, "refresh_token", CANARY) {
-        true => token(),
-        false => Reply::new(401, &[], ""),
-    })
-    .await;
+    let server =
+        token_registry(|seen| if has(seen, "refresh_token", CANARY) { token() } else { Reply::new(401, &[], "") })
+            .await;
     let entry = json!({"auth": STANDARD.encode("00000000-0000-0000-0000-000000000000:"), "identitytoken": CANARY});
     let (client, _file) = logged_in(&server, &json!({"auths": {server.address(): entry}}));
     pull(&client).await.unwrap();

@@ -43,7 +43,7 @@ async fn registry() -> Server {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
 }
 
 /// Signs what came once more, as the documentation of Signature Version 4 says, and compares.
@@ -55,7 +55,8 @@ fn is_signed(seen: &Seen) -> bool {
         rest.split_once(", ").map_or(rest, |(value, _)| value).to_owned()
     };
     let (credential, names, signature) = (part("Credential="), part("SignedHeaders="), part("Signature="));
-    let headers: String = names.split(';').map(|name| format!("{name}:{}\n", seen.header(name).unwrap())).collect();
+    let header = |name: &str| format!("{name}:{}\n", seen.header(name).unwrap());
+    let headers = names.split(';').map(header).collect::<Vec<_>>().concat();
     let canonical = format!("{}\n{}\n\n{headers}\n{names}\n{}", seen.method, seen.path(), sha256(&seen.body));
     let (_, scope) = credential.split_once('/').unwrap();
     let to_sign = format!("AWS4-HMAC-SHA256\n{}\n{scope}\n{}", seen.header("x-amz-date").unwrap(), sha256(&canonical));

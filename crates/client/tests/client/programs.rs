@@ -80,11 +80,9 @@ async fn a_helper_is_told_the_server_and_no_secret() {
 #[tokio::test]
 async fn a_helper_may_give_an_identity_token() {
     let script = Script::new(&PRINTS_LOGIN.replace("\"ci\"", "\"<token>\""));
-    let server = token_registry(|seen| match has(seen, "refresh_token", CANARY) {
-        true => token(),
-        false => Reply::new(401, &[], ""),
-    })
-    .await;
+    let server =
+        token_registry(|seen| if has(seen, "refresh_token", CANARY) { token() } else { Reply::new(401, &[], "") })
+            .await;
     pull(&with_source(&server, script.helper())).await.unwrap();
     assert!(server.seen().iter().all(|seen| seen.authorization().is_none_or(|offered| offered == "Bearer t")));
 }
