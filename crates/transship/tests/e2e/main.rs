@@ -7,6 +7,7 @@
 
 mod http;
 mod lab;
+mod referrers;
 mod refusals;
 
 mod addressing;
