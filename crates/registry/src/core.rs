@@ -33,6 +33,7 @@ pub(crate) struct Core {
     pub(crate) tag_flights: Arc<SingleFlight<TagFlight>>,
     pub(crate) manifest_flights: Arc<SingleFlight<crate::pull::ManifestFlight>>,
     pub(crate) referrers_flights: Arc<SingleFlight<crate::pull::ReferrersFlight>>,
+    pub(crate) size_flights: Arc<SingleFlight<crate::pull::SizeFlight>>,
     pub(crate) metrics: Metrics,
     pub(crate) admin_lock: tokio::sync::Mutex<()>,
     pub(crate) main_ports: Vec<u16>,
@@ -76,6 +77,7 @@ impl Core {
             tag_flights: Arc::default(),
             manifest_flights: Arc::default(),
             referrers_flights: Arc::default(),
+            size_flights: Arc::default(),
             metrics,
             admin_lock: tokio::sync::Mutex::new(()),
             main_ports: Vec::new(),
@@ -175,7 +177,7 @@ impl Core {
     ) -> Result<Arc<Repository>, String> {
         let observer = Observer::new(Arc::from(spec.key.as_ref()), self.metrics.clone());
         let observer: Arc<dyn client::ExchangeObserver> = Arc::new(observer);
-        Repository::build(spec, source, upstream, &observer).map(Arc::new)
+        Repository::build(spec, source, upstream, &observer, &self.metrics).map(Arc::new)
     }
 
     /// Forgets what is known of a repository's tags and links, in memory and in the database.

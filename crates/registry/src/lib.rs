@@ -11,6 +11,7 @@
 mod access;
 mod cache;
 mod core;
+mod counters;
 mod error;
 mod fill;
 mod metrics;
@@ -29,11 +30,12 @@ pub use blob_store::FilePiece;
 pub use client::CredentialLabel;
 pub use client::probe::{ImageRef, InvalidImageRef, Report};
 pub use client::{Backoff, Credential, Hedging, Reach, Timeouts};
+pub use counters::Counters;
 pub use error::{PullError, UpstreamSaid};
 pub use fill::{BlobStream, Piece};
 pub use metrics::{Metrics, PullKind};
 pub use outcome::{Freshness, PullOutcome};
-pub use pull::{BlobFacts, ManifestAnswer, OpenBlob, ReferrersAnswer, TagsAnswer, TagsQuery};
+pub use pull::{AtHand, BlobFacts, ManifestAnswer, OpenBlob, ReferrersAnswer, TagsAnswer, TagsQuery};
 pub use registry::{Readiness, Registry, RegistryConfig, StartError, Stores};
 pub use repositories::{
     FIELDS, FieldDoc, FieldProblem, FillOnRange, HealthCheck, NetworkSpec, Provenance, Repository, RepositoryAdmin,

@@ -299,8 +299,8 @@ impl Metrics {
     /// Makes one series of every family, so that a reference made from the registration shows all with their labels.
     pub fn show_every_family(&self) {
         let key: Arc<str> = Arc::from("key");
-        self.pulled(&key, PullKind::Blob, PullOutcome::Hit);
-        self.served(&key, PullOutcome::Hit, 0);
+        self.pull_counter(&key, PullKind::Blob, PullOutcome::Hit).inc();
+        self.served_counter(&key, PullOutcome::Hit).inc_by(0);
         self.decided(&key, "granted");
         let upstream = KeyLabel(Arc::from("host"));
         let repo_key = KeyLabel(key);
@@ -316,11 +316,10 @@ impl Metrics {
         drop(self.upstream_total.get_or_create(&labels));
     }
 
-    /// Counts one answered pull.
-    pub fn pulled(&self, repo_key: &Arc<str>, kind: PullKind, outcome: PullOutcome) {
-        let labels =
-            PullLabels { repo_key: KeyLabel(repo_key.clone()), kind: kind.as_str(), outcome: outcome.as_str() };
-        self.pulls.get_or_create(&labels).inc();
+    /// The counter of answered pulls of one kind.
+    pub(crate) fn pull_counter(&self, repo_key: &Arc<str>, kind: PullKind, outcome: PullOutcome) -> Counter {
+        let repo_key = KeyLabel(repo_key.clone());
+        self.pulls.get_or_create_owned(&PullLabels { repo_key, kind: kind.as_str(), outcome: outcome.as_str() })
     }
 
     /// Counts one decision about a caller.
@@ -328,10 +327,10 @@ impl Metrics {
         self.decisions.get_or_create(&DecisionLabels { repo_key: KeyLabel(repo_key.clone()), decision }).inc();
     }
 
-    /// Counts bytes that went to a client.
-    pub fn served(&self, repo_key: &Arc<str>, outcome: PullOutcome, bytes: u64) {
-        let labels = ServedLabels { repo_key: KeyLabel(repo_key.clone()), outcome: outcome.as_str() };
-        self.served_bytes.get_or_create(&labels).inc_by(bytes);
+    /// The counter of bytes that went to clients.
+    pub(crate) fn served_counter(&self, repo_key: &Arc<str>, outcome: PullOutcome) -> Counter {
+        let repo_key = KeyLabel(repo_key.clone());
+        self.served_bytes.get_or_create_owned(&ServedLabels { repo_key, outcome: outcome.as_str() })
     }
 
     /// Notes what a health check found.

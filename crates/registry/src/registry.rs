@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
 use blob_store::{BlobStore, Staging};
 use metadata::Metadata;
@@ -18,7 +18,7 @@ use crate::core::{Builtins, Core, FileRepositories};
 use crate::error::PullError;
 use crate::fill::{Edge, Origin};
 use crate::metrics::Metrics;
-use crate::pull::{BlobFacts, ManifestAnswer, OpenBlob, ReferrersAnswer, TagsAnswer, TagsQuery};
+use crate::pull::{AtHand, BlobFacts, ManifestAnswer, OpenBlob, ReferrersAnswer, TagsAnswer, TagsQuery};
 use crate::repositories::{Repository, RepositoryAdmin, RepositorySpec, Route, RouteQuery, UpstreamDefaults};
 use crate::sources::keep_checking;
 
@@ -138,6 +138,11 @@ impl Registry {
     /// Pulls a manifest by tag or digest.
     pub async fn pull_manifest(&self, route: &Route, reference: &Reference) -> Result<ManifestAnswer, PullError> {
         crate::pull::pull_manifest(&self.core, route, reference).await
+    }
+
+    /// Answers a pull of a tag if that needs no waiting; `None` says nothing about the pull. `tag` is as written.
+    pub fn pull_at_hand(&self, query: &RouteQuery<'_>, tag: &str, now: Instant, time: SystemTime) -> Option<AtHand> {
+        crate::pull::pull_at_hand(&self.core, query, tag, now, time)
     }
 
     /// Opens a blob for reading. `ranges` are those the answer will hold: `None` fills all of it.

@@ -10,6 +10,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
+use futures_util::future::{Either, Ready, ready};
 use http::{HeaderValue, Request, Response, Version, header};
 use hyper::body::Incoming;
 use hyper::service::Service;
@@ -24,7 +25,8 @@ use crate::respond::Failure;
 use crate::router::{Router, is_v2};
 use crate::serve::ConnectionInfo;
 use crate::state::{App, SpanSeed};
-use crate::v2::headers::DOCKER_DISTRIBUTION_API_VERSION;
+use crate::v2::at_hand;
+use crate::v2::headers::{DOCKER_DISTRIBUTION_API_VERSION, NOSNIFF, REGISTRY_2};
 
 /// Makes the service of each connection. Cheap to clone.
 #[derive(Clone)]
@@ -49,8 +51,39 @@ impl Face {
     where
         B: http_body::Body<Data = bytes::Bytes, Error: Into<axum::BoxError>> + Send + 'static,
     {
+        let line = RequestLine::begin(&request, connection.peer, self.inner.app.journal.clone());
+        self.answer_at_length(request, connection, line).await
+    }
+
+    /// Answers at once what needs no waiting and nothing else (no trace to record).
+    fn answer_at_once<B: http_body::Body>(
+        &self,
+        request: &Request<B>,
+        connection: &ConnectionInfo,
+        line: &mut RequestLine,
+    ) -> Option<Response<ReplyBody>> {
+        let app = &self.inner.app;
+        if app.make_span.is_some() {
+            return None;
+        }
+        // After a panic the long way is taken, whose panics are answered.
+        let answer = std::panic::catch_unwind(AssertUnwindSafe(|| at_hand::answer(app, request, connection, line)));
+        answer.unwrap_or_else(|panic| {
+            tracing::error!(panic = panic_text(&*panic), "the short way to a manifest panicked");
+            None
+        })
+    }
+
+    async fn answer_at_length<B>(
+        &self,
+        request: Request<B>,
+        connection: ConnectionInfo,
+        mut line: RequestLine,
+    ) -> Response<ReplyBody>
+    where
+        B: http_body::Body<Data = bytes::Bytes, Error: Into<axum::BoxError>> + Send + 'static,
+    {
         let Inner { app, router } = &*self.inner;
-        let mut line = RequestLine::begin(&request, connection.peer, app.journal.clone());
         let has_body = request.version() <= Version::HTTP_11 && !request.body().is_end_stream();
         let span = root_span(app, line.record());
         let routed = router.route(request, connection, line.record()).instrument(span.clone());
@@ -81,9 +114,9 @@ fn finish(answer: Result<Response<ReplyBody>, Failure>, mut line: RequestLine) -
     });
     let headers = response.headers_mut();
     headers.insert(X_REQUEST_ID, record.request_id.header());
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, NOSNIFF);
     if is_v2(record.uri.path()) {
-        headers.insert(DOCKER_DISTRIBUTION_API_VERSION, HeaderValue::from_static("registry/2.0"));
+        headers.insert(DOCKER_DISTRIBUTION_API_VERSION, REGISTRY_2);
     }
     line.answered(response.status());
     response.map(|body| body.with_line(line))
@@ -107,6 +140,8 @@ fn panic_text(panic: &(dyn Any + Send)) -> &str {
         .unwrap_or("not a text")
 }
 
+type Answered = Result<Response<ReplyBody>, Infallible>;
+
 /// The face toward one connection.
 pub struct ConnectionFace {
     face: Face,
@@ -125,10 +160,15 @@ impl MakeService for Face {
 impl Service<Request<Incoming>> for ConnectionFace {
     type Response = Response<ReplyBody>;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+    type Future = Either<Ready<Answered>, Pin<Box<dyn Future<Output = Answered> + Send>>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let mut line = RequestLine::begin(&request, self.connection.peer, self.face.inner.app.journal.clone());
+        if let Some(response) = self.face.answer_at_once(&request, &self.connection, &mut line) {
+            line.answered_whole(response.status());
+            return Either::Left(ready(Ok(response.map(|body| body.with_line(line)))));
+        }
         let (face, connection) = (self.face.clone(), self.connection.clone());
-        Box::pin(async move { Ok(face.answer(request, connection).await) })
+        Either::Right(Box::pin(async move { Ok(face.answer_at_length(request, connection, line).await) }))
     }
 }

@@ -20,6 +20,7 @@ mod face;
 mod file_queue;
 mod file_socket;
 mod guarded_io;
+mod head_timer;
 mod health;
 mod listener;
 mod metrics;

@@ -108,6 +108,13 @@ pub fn parse(raw: &str) -> Result<V2Path<'_>, InvalidPath> {
     }
 }
 
+/// Name and tag of a path that looks like a manifest by tag, neither of them checked: good for looking something up under
+/// names that were checked before.
+pub(crate) fn manifest_by_tag(raw: &str) -> Option<(&str, &str)> {
+    let (head, tag) = raw.rsplit_once('/')?;
+    Some((before(head, "manifests")?, tag))
+}
+
 /// How a harmless path is written.
 enum Spelling {
     Plain,
@@ -275,6 +282,19 @@ mod tests {
         for (raw, expected) in cases {
             assert_eq!(parse(&raw), Ok(expected), "{raw}");
         }
+    }
+
+    #[test]
+    fn the_short_reading_of_a_manifest_path_agrees_with_the_long_one() {
+        let refused = refused::cases().into_iter().map(|(raw, _)| raw);
+        let raws = ["a/b/manifests/v1", "manifests/manifests/manifests", "manifests/x", "a/manifests/tags/list"];
+        for raw in refused.chain(raws.map(str::to_owned)) {
+            let Some((name, tag)) = manifest_by_tag(&raw) else { continue };
+            let (Ok(checked), Ok(reference)) = (checked(name), tag.parse::<oci::Tag>()) else { continue };
+            let expected = V2Path::Manifest { name: checked, reference: reference.into() };
+            assert_eq!(parse(&raw), Ok(expected), "{raw}");
+        }
+        assert_eq!(manifest_by_tag("a/b/manifests/v1"), Some(("a/b", "v1")));
     }
 
     #[test]

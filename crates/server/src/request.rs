@@ -22,6 +22,7 @@ pub(crate) struct RequestLine {
 struct OpenLine {
     record: Box<RequestRecord>,
     started: Instant,
+    whole: bool,
     journal: Arc<Journal>,
     /// Kept so that a trace's root span covers the body.
     span: tracing::Span,
@@ -50,13 +51,19 @@ impl RequestLine {
             bytes: 0,
             end: End::Complete,
         };
-        let open = OpenLine { record: Box::new(record), started: Instant::now(), journal, span: tracing::Span::none() };
+        let (started, span) = (Instant::now(), tracing::Span::none());
+        let open = OpenLine { record: Box::new(record), started, whole: false, journal, span };
         Self { open: Some(open) }
     }
 
     /// The record, while the request is under way.
     pub(crate) fn record(&mut self) -> &mut RequestRecord {
         &mut self.open.as_mut().expect("a line is closed only by value or by drop").record
+    }
+
+    /// When the request began.
+    pub(crate) fn started(&self) -> Instant {
+        self.open.as_ref().expect("a line is closed only by value or by drop").started
     }
 
     /// Ties the request to a trace's span.
@@ -74,6 +81,14 @@ impl RequestLine {
         }
     }
 
+    /// Notes that the response is ready as a whole: the clock is read once, when it has been handed over.
+    pub(crate) fn answered_whole(&mut self, status: StatusCode) {
+        if let Some(open) = &mut self.open {
+            open.record.status = status.as_u16();
+            open.whole = true;
+        }
+    }
+
     /// Counts bytes handed to the connection.
     pub(crate) fn count(&mut self, bytes: usize) {
         if let Some(open) = &mut self.open {
@@ -87,8 +102,9 @@ impl RequestLine {
     }
 
     fn finish(&mut self, end: End) {
-        let Some(OpenLine { mut record, started, journal, span }) = self.open.take() else { return };
+        let Some(OpenLine { mut record, started, whole, journal, span }) = self.open.take() else { return };
         record.latency = started.elapsed();
+        record.first_byte = record.first_byte.or(whole.then_some(record.latency));
         record.end = end;
         journal.metrics.ended(&record);
         journal.log.push(&record);

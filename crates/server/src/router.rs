@@ -173,7 +173,7 @@ pub(crate) fn is_v2(path: &str) -> bool {
 }
 
 /// The host the client asked for: the request target's, else the `Host` header's (RFC 9112 section 3.2).
-fn host_of<'a>(version: Version, uri: &'a Uri, headers: &'a HeaderMap) -> Result<Option<&'a str>, Failure> {
+pub(crate) fn host_of<'a>(version: Version, uri: &'a Uri, headers: &'a HeaderMap) -> Result<Option<&'a str>, Failure> {
     let bad = |why: &str| Failure::new(StatusCode::BAD_REQUEST, ErrorCode::Unsupported, why);
     let mut given = headers.get_all(header::HOST).iter();
     let host = given.next();

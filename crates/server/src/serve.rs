@@ -21,6 +21,7 @@ use tokio::time::timeout;
 use crate::file_queue::FileQueue;
 use crate::file_socket::FileSocket;
 use crate::guarded_io::{GuardedIo, Patience, Transport};
+use crate::head_timer::HeadTimer;
 use crate::tls::Tls;
 
 /// What is known about a connection before its first request.
@@ -87,7 +88,6 @@ impl ConnectionRunner {
     pub(crate) fn new(limits: ServeLimits, tls: Option<Tls>) -> Self {
         let mut http = auto::Builder::new(TokioExecutor::new());
         http.http1()
-            .timer(TokioTimer::new())
             .header_read_timeout(limits.headers)
             .max_buf_size(H1_BUFFER_BYTES)
             // Body pieces stay what they are until they are written: `file_queue` relies on it.
@@ -125,7 +125,9 @@ impl ConnectionRunner {
         let Some(transport) = self.handshake(stream, info).await else { return };
         let patience = Patience { first_byte: self.limits.first_byte, write_stall: self.limits.write_stall };
         let io = TokioIo::new(GuardedIo::new(transport, patience));
-        let connection = self.http.serve_connection(io, service);
+        let mut http = self.http.clone();
+        http.http1().timer(HeadTimer::default());
+        let connection = http.serve_connection(io, service);
         if let Err(error) = drain.watch(connection.into_owned()).await {
             tracing::debug!(%peer, error = &*error as &dyn std::error::Error, "connection ended early");
         }

@@ -22,8 +22,10 @@ use crate::repositories::FillOnRange;
 
 /// How often progress is noted on disk, so that a restart resumes close to where it was.
 const CHECKPOINT_EVERY: Duration = Duration::from_millis(250);
-/// How often the plan is looked at again while somebody waits.
+/// How often the plan is looked at again.
 const REPLAN_EVERY: Duration = Duration::from_millis(100);
+/// The same while somebody waits for a range that may get a request of its own.
+const REPLAN_SOON: Duration = Duration::from_millis(25);
 /// How long a growing object without work or readers stays open.
 const LINGER: Duration = Duration::from_secs(10);
 
@@ -89,8 +91,7 @@ pub(super) async fn drive(shared: Arc<Shared>, growing: Arc<Growing>) {
     };
     let mut retries = origin_retries(&growing);
     loop {
-        let mut driver =
-            Driver { context: context.clone(), flows: JoinSet::new(), positions: Vec::new(), ranges_ignored: false };
+        let mut driver = Driver::new(context.clone());
         let end = driver.run().await;
         driver.flows.shutdown().await;
         drop(driver);
@@ -186,10 +187,16 @@ struct Driver {
     context: Arc<FlowContext>,
     flows: JoinSet<(Arc<FlowPosition>, FlowEnd)>,
     positions: Vec<Arc<FlowPosition>>,
+    /// Once parts were fetched side by side, the stragglers among them get no requests of their own either.
+    crowded: bool,
     ranges_ignored: bool,
 }
 
 impl Driver {
+    fn new(context: Arc<FlowContext>) -> Self {
+        Self { context, flows: JoinSet::new(), positions: Vec::new(), crowded: false, ranges_ignored: false }
+    }
+
     async fn run(&mut self) -> End {
         let mut checkpoint = tokio::time::interval(CHECKPOINT_EVERY);
         // The first note is made at once: a crash a moment later must not lose that somebody wants all of it.
@@ -200,7 +207,7 @@ impl Driver {
                 return End::Complete;
             }
             self.start_flows();
-            let idle = self.flows.is_empty();
+            let (idle, replan_after) = (self.flows.is_empty(), self.replan_after());
             tokio::select! {
                 () = self.context.shared.stop.cancelled() => return End::Stopped,
                 Some(ended) = self.flows.join_next(), if !idle => {
@@ -209,7 +216,7 @@ impl Driver {
                     }
                 }
                 () = self.context.growing.work() => {}
-                () = tokio::time::sleep(REPLAN_EVERY), if !idle => {}
+                () = tokio::time::sleep(replan_after), if !idle => {}
                 _ = checkpoint.tick(), if !idle => self.checkpoint(&mut noted).await,
                 () = tokio::time::sleep(LINGER), if idle => {
                     if self.leave_if_unused() {
@@ -220,16 +227,29 @@ impl Driver {
         }
     }
 
+    /// When to look at the plan again if nothing happens before.
+    fn replan_after(&self) -> Duration {
+        let waits = !self.crowded && !self.context.growing.state().wants.is_empty();
+        if waits { REPLAN_SOON } else { REPLAN_EVERY }
+    }
+
     /// Turns a growing pile of ranges into a whole fill when the repository's policy says so.
-    fn note_whole(&self) {
+    fn note_whole(&mut self) {
         let growing = &self.context.growing;
         let mut state = growing.state();
+        if !self.crowded {
+            let wants: Vec<ByteRange> = state.wants.values().copied().collect();
+            self.crowded = plan::is_crowd(&wants);
+        }
         if !state.whole && !state.wants.is_empty() {
             let mut asked = state.present.clone();
             state.wants.values().for_each(|want| asked.insert(*want));
             state.whole = match (growing.origin.repo.spec().fill_on_range, state.size) {
-                (FillOnRange::Never, _) | (FillOnRange::After(_), None) => false,
+                (FillOnRange::Never, _) => false,
                 (FillOnRange::Background, _) => true,
+                // Whoever fetches parts side by side is about to fetch them all.
+                (FillOnRange::After(_), _) if self.crowded => true,
+                (FillOnRange::After(_), None) => false,
                 #[expect(clippy::cast_precision_loss, reason = "a fraction of a size needs no more than 52 bits")]
                 (FillOnRange::After(fraction), Some(size)) => asked.total() as f64 >= fraction * size as f64,
             };
@@ -265,6 +285,7 @@ impl Driver {
                 present: &state.present,
                 wants: &wants,
                 whole: state.whole,
+                crowded: self.crowded,
                 ranges_ignored: self.ranges_ignored,
                 flows: &flows,
             })

@@ -17,14 +17,15 @@ use super::Shared;
 use super::frontier::Frontier;
 use super::growing::Growing;
 use super::plan::{FlowKind, FlowView, Start};
+use super::slot::{Slot, Slots};
 use super::source::Source;
 use crate::cache::Reservation;
 use crate::error::PullError;
 
-/// Largest and smallest batch written at once, and what the batches of all fills may hold together.
+/// Largest and smallest batch written at once, and what the batches of all fills that have a slot may hold together.
 const BATCH_BYTES: usize = 512 << 10;
 const MIN_BATCH_BYTES: usize = 64 << 10;
-const ALL_BATCHES_BYTES: usize = 16 << 20;
+const ALL_BATCHES_BYTES: usize = 4 << 20;
 /// A main flow that runs into this many bytes that are present already stops and is planned anew behind them.
 const PRESENT_AHEAD_BYTES: u64 = 2 << 20;
 
@@ -132,20 +133,27 @@ async fn grow(context: &FlowContext, bytes: u64) -> bool {
 /// Moves bytes until the source ends.
 async fn pump(context: &Arc<FlowContext>, position: &FlowPosition, source: &mut Source) -> FlowEnd {
     let mut writing: Option<JoinHandle<io::Result<()>>> = None;
+    let mut slot = Slot::new(&context.shared.slots);
     loop {
-        let received = source.next().await;
+        let soon = if slot.is_held() { source.soon(slot.patience()).await } else { None };
+        let received = match soon {
+            Some(first) => Ok(Some(first)),
+            None => {
+                // The slot goes to whoever has bytes, once ours are out of memory.
+                if let Some(end) = written(writing.take()).await {
+                    return end;
+                }
+                next_in_slot(source, &mut slot).await
+            }
+        };
         let (batch, len) = match received {
             Ok(Some(first)) => gather(source, first, context.batch_bytes()),
             Ok(None) => break,
-            Err(error) => {
-                return match written(writing.take()).await {
-                    None if source.was_contradicted() => FlowEnd::Contradicted(error),
-                    None => FlowEnd::Failed(error),
-                    Some(end) => end,
-                };
-            }
+            Err(error) if source.was_contradicted() => return FlowEnd::Contradicted(error),
+            Err(error) => return FlowEnd::Failed(error),
         };
         context.note_source(source);
+        slot.moved(Some(len));
         if let Some(end) = written(writing.take()).await {
             return end;
         }
@@ -171,6 +179,24 @@ async fn pump(context: &Arc<FlowContext>, position: &FlowPosition, source: &mut 
         return FlowEnd::Contradicted(context.growing.origin.protocol("sent two different sizes"));
     }
     FlowEnd::Done
+}
+
+/// Waits for bytes and for a slot to move them. Bytes that have come are left where they are until then: the HTTP client
+/// reads no more while nobody takes what it has.
+async fn next_in_slot(source: &mut Source, slot: &mut Slot) -> Result<Option<Bytes>, PullError> {
+    if !slot.is_held() {
+        slot.begin().await;
+        if let Some(first) = source.soon(slot.patience()).await {
+            return Ok(Some(first));
+        }
+    }
+    slot.moved(None);
+    slot.end();
+    let next = source.next().await?;
+    if next.is_some() {
+        slot.begin().await;
+    }
+    Ok(next)
 }
 
 /// Adds what has arrived already to `first`, up to one batch.
@@ -229,7 +255,7 @@ impl FlowContext {
     /// How large a batch may be with so many fills under way.
     fn batch_bytes(&self) -> usize {
         let fills = usize::try_from(self.shared.metrics.fills_in_flight.get()).unwrap_or(1).max(1);
-        (ALL_BATCHES_BYTES / fills).clamp(MIN_BATCH_BYTES, BATCH_BYTES)
+        (ALL_BATCHES_BYTES / Slots::sharing(fills)).clamp(MIN_BATCH_BYTES, BATCH_BYTES)
     }
 
     fn write_gap(&self, mut at: u64, gap: ByteRange, chunks: &[Bytes]) -> io::Result<()> {

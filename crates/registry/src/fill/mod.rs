@@ -18,6 +18,7 @@ mod plan;
 mod reader;
 mod recent;
 mod resume;
+mod slot;
 mod source;
 mod stream;
 mod turns;
@@ -41,6 +42,7 @@ use crate::sources::{Failure, StandIns};
 use crate::trace::{TraceParent, upstream_fetch};
 use growing::Growing;
 pub(crate) use growing::{Attached, NotGrowing};
+use slot::Slots;
 pub(crate) use stream::{Account, BlobSource};
 pub use stream::{BlobStream, Piece};
 
@@ -149,6 +151,7 @@ struct Shared {
     metrics: Metrics,
     stop: CancellationToken,
     tasks: TaskTracker,
+    slots: Slots,
 }
 
 impl Shared {
@@ -166,6 +169,7 @@ impl Fills {
             metrics,
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
+            slots: Slots::default(),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -189,6 +193,12 @@ impl Fills {
         let fill = driver::drive(self.shared.clone(), growing);
         self.shared.tasks.spawn(upstream_fetch(origin.trace, origin.repo.key(), "blob", fill));
         Joined::Attached(attached)
+    }
+
+    /// The size of a blob that is being filled from this place, if it is known.
+    pub(crate) fn size(&self, origin: &Origin) -> Option<u64> {
+        let growing = self.shared.active().get(&origin.digest).cloned()?;
+        growing.origin.is_same_place(origin).then(|| growing.state().size)?
     }
 
     /// Stops all fills, leaving each resumable, and waits for them until `deadline` has passed.

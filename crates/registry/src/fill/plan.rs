@@ -1,7 +1,8 @@
 //! What to ask upstream for next: a pure function of what is present, wanted and under way.
 //!
-//! Must not do I/O. Invariants: no byte is asked for that is present or that another flow is about to bring; at most
-//! one main flow; lanes are bounded, and aligned to blocks so that neighbours share one request.
+//! Must not do I/O. Invariants: no byte is asked for that is present or that another flow is about to bring, but for
+//! islands so small that going around them costs more; at most one main flow; lanes are bounded, and aligned to blocks
+//! so that neighbours share one request; many parts of one blob at once cost no more requests than a few.
 
 use std::time::Duration;
 
@@ -10,10 +11,17 @@ use oci::ByteRange;
 
 /// Lanes are cut to whole blocks of this size.
 const BLOCK_BYTES: u64 = 256 << 10;
-/// Lanes beside a main flow.
-const LANES_BESIDE_MAIN: usize = 2;
-/// Lanes while only ranges are wanted.
-const LANES_ALONE: usize = 4;
+/// Lanes at the same time.
+const LANES: usize = 2;
+/// A lane this young may be the first of many parts: the next waits to see whether they are a crowd.
+const LANE_PROBATION: Duration = Duration::from_millis(25);
+/// So many ranges waited for at once are a crowd, unless they lie far apart.
+const CROWD: usize = 4;
+/// A crowd wants at least one byte in so many of what lies between its first and its last.
+const CROWD_SPREAD: u64 = 4;
+/// The main flow goes through present islands up to this size, and up to this part of the blob.
+const ISLAND_BYTES: u64 = 1 << 20;
+const ISLAND_PART: u64 = 32;
 /// A main flow this young has not shown its speed yet: everything may still come from it.
 pub(super) const MAIN_PROBATION: Duration = Duration::from_millis(150);
 /// Bytes that the main flow brings within this time are not worth a request of their own.
@@ -53,6 +61,8 @@ pub(super) struct View<'a> {
     pub(super) present: &'a RangeSet,
     pub(super) wants: &'a [ByteRange],
     pub(super) whole: bool,
+    /// Its parts are fetched side by side: they come with the main flow.
+    pub(super) crowded: bool,
     pub(super) ranges_ignored: bool,
     pub(super) flows: &'a [FlowView],
 }
@@ -76,19 +86,47 @@ pub(super) fn plan(view: &View<'_>) -> Vec<Start> {
     let main_runs = flows.iter().any(|f| f.kind == FlowKind::Main);
     if view.whole && !main_runs {
         let taken = covered(view.present, &flows, size, Duration::MAX);
-        if let Some(gap) = taken.gaps_within(all).first() {
+        if let Some(gap) = without_islands(&taken.gaps_within(all), size) {
             starts.push(Start { kind: FlowKind::Main, from: gap.start, end: Some(gap.end) });
         }
     }
     starts
 }
 
+/// Whether so many ranges are waited for, so close together, that somebody fetches the blob in parts side by side.
+pub(super) fn is_crowd(wants: &[ByteRange]) -> bool {
+    if wants.len() < CROWD {
+        return false;
+    }
+    let mut wanted = RangeSet::default();
+    wants.iter().for_each(|want| wanted.insert(*want));
+    let first = wants.iter().map(|want| want.start).min().unwrap_or_default();
+    let last = wants.iter().map(|want| want.end).max().unwrap_or_default();
+    wanted.total() >= CROWD as u64 * BLOCK_BYTES && wanted.total() >= (last - first) / CROWD_SPREAD
+}
+
+/// The first gap, and those behind it that only small islands keep apart.
+fn without_islands(gaps: &[ByteRange], size: u64) -> Option<ByteRange> {
+    let island = ISLAND_BYTES.min(size / ISLAND_PART);
+    let mut all = *gaps.first()?;
+    for gap in gaps {
+        if gap.start > all.end + island {
+            break;
+        }
+        all.end = gap.end;
+    }
+    Some(all)
+}
+
 /// Starts lanes for wanted ranges that nothing will bring soon.
 fn lanes(view: &View<'_>, size: u64, flows: &mut Vec<FlowView>, starts: &mut Vec<Start>) {
-    let limit = if view.whole { LANES_BESIDE_MAIN } else { LANES_ALONE };
+    let in_probation = |flow: &FlowView| flow.kind == FlowKind::Lane && flow.age < LANE_PROBATION;
+    if (view.whole && view.crowded) || flows.iter().any(in_probation) {
+        return;
+    }
     let about_to_start_main = view.whole && !flows.iter().any(|f| f.kind == FlowKind::Main);
     loop {
-        if flows.iter().filter(|f| f.kind == FlowKind::Lane).count() >= limit {
+        if flows.iter().filter(|f| f.kind == FlowKind::Lane).count() >= LANES {
             return;
         }
         let soon = covered(view.present, flows, size, PATIENCE);
@@ -138,4 +176,103 @@ fn aligned(range: ByteRange, size: u64) -> ByteRange {
 
 fn range(start: u64, end: u64) -> Option<ByteRange> {
     (start < end).then_some(ByteRange { start, end })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+    const SIZE: u64 = 100 * MIB;
+
+    fn set(ranges: &[(u64, u64)]) -> RangeSet {
+        let mut set = RangeSet::default();
+        ranges.iter().filter_map(|(start, end)| range(*start, *end)).for_each(|range| set.insert(range));
+        set
+    }
+
+    struct Case<'a> {
+        present: &'a [(u64, u64)],
+        wants: &'a [(u64, u64)],
+        whole: bool,
+        flows: &'a [FlowView],
+    }
+
+    impl Case<'_> {
+        fn plan(&self) -> Vec<(FlowKind, u64, u64)> {
+            let wants: Vec<_> = self.wants.iter().filter_map(|(start, end)| range(*start, *end)).collect();
+            let view = View {
+                size: Some(SIZE),
+                present: &set(self.present),
+                wants: &wants,
+                whole: self.whole,
+                crowded: is_crowd(&wants),
+                ranges_ignored: false,
+                flows: self.flows,
+            };
+            plan(&view).iter().map(|start| (start.kind, start.from, start.end.unwrap())).collect()
+        }
+    }
+
+    fn flow(kind: FlowKind, at: u64, end: u64, millis: u64) -> FlowView {
+        FlowView { kind, at, end: Some(end), age: Duration::from_millis(millis), bytes: 0 }
+    }
+
+    #[test]
+    fn a_lone_range_gets_its_blocks_and_no_more() {
+        let case = Case { present: &[], wants: &[(SIZE - 51, SIZE)], whole: false, flows: &[] };
+        assert_eq!(case.plan(), [(FlowKind::Lane, SIZE - BLOCK_BYTES, SIZE)]);
+    }
+
+    #[test]
+    fn ranges_of_one_request_come_side_by_side_but_two_at_a_time() {
+        let wants = [(0, 10), (50 * MIB, 50 * MIB + 10), (SIZE - 5, SIZE)];
+        let case = Case { present: &[], wants: &wants, whole: false, flows: &[] };
+        let both = [(FlowKind::Lane, 0, BLOCK_BYTES), (FlowKind::Lane, 50 * MIB, 50 * MIB + BLOCK_BYTES)];
+        assert_eq!(case.plan(), both);
+    }
+
+    #[test]
+    fn a_second_lane_waits_until_the_first_has_shown_that_it_is_alone() {
+        let wants = [(0, 10), (50 * MIB, 50 * MIB + 10)];
+        let after = |millis| {
+            let lane = [flow(FlowKind::Lane, 0, BLOCK_BYTES, millis)];
+            Case { present: &[], wants: &wants, whole: false, flows: &lane }.plan()
+        };
+        assert_eq!(after(0), []);
+        assert_eq!(after(30), [(FlowKind::Lane, 50 * MIB, 50 * MIB + BLOCK_BYTES)]);
+    }
+
+    #[test]
+    fn neighbours_are_a_crowd_and_scattered_or_few_or_tiny_ranges_are_not() {
+        let ranges = |starts: &[u64], len: u64| -> Vec<_> {
+            starts.iter().filter_map(|start| range(*start, start + len)).collect()
+        };
+        assert!(is_crowd(&ranges(&[0, MIB, 2 * MIB, 3 * MIB], MIB)));
+        assert!(is_crowd(&ranges(&[9 * MIB, 3 * MIB, 0, 6 * MIB], MIB)), "in any order, with gaps");
+        assert!(!is_crowd(&ranges(&[0, MIB, 2 * MIB], MIB)), "three");
+        assert!(!is_crowd(&ranges(&[0, 30 * MIB, 60 * MIB, 90 * MIB], MIB)), "far apart");
+        assert!(!is_crowd(&ranges(&[0, 0, 0, 0], MIB / 2)), "one range asked for by four");
+        assert!(!is_crowd(&ranges(&[0, 1000, 2000, 3000], 1000)), "tiny");
+    }
+
+    #[test]
+    fn a_crowd_waits_for_the_main_flow_and_one_who_is_far_ahead_does_not() {
+        let crowd: Vec<_> = (0..100).map(|part| (part * MIB, (part + 1) * MIB)).collect();
+        let slow = [flow(FlowKind::Main, MIB, SIZE, 1000)];
+        assert_eq!(Case { present: &[(0, MIB)], wants: &crowd, whole: true, flows: &slow }.plan(), []);
+        let one = [(SIZE - 10, SIZE)];
+        let lane = [(FlowKind::Lane, SIZE - BLOCK_BYTES, SIZE)];
+        assert_eq!(Case { present: &[(0, MIB)], wants: &one, whole: true, flows: &slow }.plan(), lane);
+    }
+
+    #[test]
+    fn the_main_flow_goes_through_small_islands_and_around_large_ones() {
+        let case = |present| Case { present, wants: &[], whole: true, flows: &[] }.plan();
+        assert_eq!(case(&[(10 * MIB, 11 * MIB)]), [(FlowKind::Main, 0, SIZE)]);
+        assert_eq!(case(&[(10 * MIB, 12 * MIB)]), [(FlowKind::Main, 0, 10 * MIB)]);
+        let many = [(MIB, 2 * MIB), (3 * MIB, 4 * MIB), (50 * MIB, 60 * MIB)];
+        assert_eq!(case(&many), [(FlowKind::Main, 0, 50 * MIB)]);
+        assert_eq!(case(&[(0, 5 * MIB), (99 * MIB, SIZE)]), [(FlowKind::Main, 5 * MIB, 99 * MIB)]);
+    }
 }

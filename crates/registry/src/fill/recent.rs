@@ -9,6 +9,8 @@ use bytes::Bytes;
 
 /// Most bytes one fill keeps.
 const MOST_BYTES: usize = 2 << 20;
+/// Below this a fill keeps nothing: a small piece may be a corner of a large buffer that it holds on to.
+const LEAST_BYTES: usize = 512 << 10;
 /// Most bytes all fills keep together.
 const ALL_FILLS_BYTES: usize = 24 << 20;
 
@@ -22,12 +24,16 @@ pub(super) struct Recent {
 impl Recent {
     /// Adds pieces that begin at `offset`; `fills` is how many share the memory.
     pub(super) fn push(&mut self, mut offset: u64, pieces: &[Bytes], fills: usize) {
+        let limit = MOST_BYTES.min(ALL_FILLS_BYTES / fills.max(1));
+        if limit < LEAST_BYTES {
+            (self.pieces, self.bytes) = (VecDeque::new(), 0);
+            return;
+        }
         for piece in pieces {
             self.pieces.push_back((offset, piece.clone()));
             self.bytes += piece.len();
             offset += piece.len() as u64;
         }
-        let limit = MOST_BYTES.min(ALL_FILLS_BYTES / fills.max(1));
         while self.bytes > limit {
             let Some((_, old)) = self.pieces.pop_front() else { return };
             self.bytes -= old.len();

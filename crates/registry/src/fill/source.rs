@@ -147,11 +147,39 @@ impl Source {
 
     /// Bytes that are there already, without waiting. What else is found is left to [`Source::next`].
     pub(super) fn ready(&mut self) -> Option<Bytes> {
-        let body = self.body.as_mut()?;
-        if self.end == Some(self.at) || self.stopped.is_some() {
+        let body = self.open_body()?;
+        let Some(arrived) = body.next().now_or_never() else {
+            body.pause();
+            return None;
+        };
+        self.arrived(arrived)
+    }
+
+    /// Bytes that come within `patience`. What else is found is left to [`Source::next`].
+    pub(super) async fn soon(&mut self, patience: Duration) -> Option<Bytes> {
+        if let Some(chunk) = self.ready() {
+            return Some(chunk);
+        }
+        if patience.is_zero() {
             return None;
         }
-        match body.next().now_or_never()? {
+        // Nothing is lost when the time is over: a body that was asked for bytes in vain still has them.
+        let body = self.open_body()?;
+        let Ok(arrived) = tokio::time::timeout(patience, body.next()).await else {
+            body.pause();
+            return None;
+        };
+        self.arrived(arrived)
+    }
+
+    /// The body, while more of it is to be had without asking anybody.
+    fn open_body(&mut self) -> Option<&mut BlobBody> {
+        let is_open = self.end != Some(self.at) && self.stopped.is_none();
+        self.body.as_mut().filter(|_| is_open)
+    }
+
+    fn arrived(&mut self, arrived: Option<Result<Bytes, ClientError>>) -> Option<Bytes> {
+        match arrived {
             Some(Ok(chunk)) => return self.take(chunk),
             Some(Err(error)) => self.stopped = Some(Stop::Broke(error)),
             None => self.stopped = Some(Stop::Ended),

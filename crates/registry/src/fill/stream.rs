@@ -18,8 +18,8 @@ use oci::{ByteRange, Digest};
 use super::{Attached, Demand, Growing, Origin, bypass, reader};
 use crate::cache::{Cache, Lease, Reading};
 use crate::error::PullError;
-use crate::metrics::Metrics;
 use crate::outcome::PullOutcome;
+use crate::repositories::Repository;
 use crate::trace::blob_streaming;
 
 /// Where the bytes come from.
@@ -64,9 +64,8 @@ pub struct BlobStream {
 /// Who the bytes are counted for.
 #[derive(Clone)]
 pub(crate) struct Account {
-    pub(crate) repo_key: Arc<str>,
+    pub(crate) repo: Arc<Repository>,
     pub(crate) outcome: PullOutcome,
-    pub(crate) metrics: Metrics,
 }
 
 enum Inner {
@@ -112,7 +111,7 @@ impl BlobStream {
                 Inner::Flowing(bypass::stream(origin.clone(), range, digester).boxed())
             }
         };
-        let span = blob_streaming(&account.repo_key, account.outcome.as_str(), range.len());
+        let span = blob_streaming(account.repo.key(), account.outcome.as_str(), range.len());
         Self { inner, served: 0, account, _reading: cache.count_reader(), _span: span }
     }
 
@@ -220,6 +219,6 @@ impl Stored {
 
 impl Drop for BlobStream {
     fn drop(&mut self) {
-        self.account.metrics.served(&self.account.repo_key, self.account.outcome, self.served);
+        self.account.repo.counters().served(self.account.outcome, self.served);
     }
 }

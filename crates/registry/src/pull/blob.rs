@@ -8,18 +8,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use client::RegistryClient;
-use oci::{ByteRange, Digest, RangeHeader, Reference, ResolvedRange};
+use oci::{ByteRange, Digest, RangeHeader, Reference, RepositoryName, ResolvedRange};
 
+use super::flight::Flight;
 use super::manifest::{is_linked, link, within_first_header};
 use super::upstreams;
-use crate::access::Right;
+use crate::access::{Principal, Right};
 use crate::core::{Core, FIRST_HEADER};
 use crate::error::{PullError, Subject};
 use crate::fill::{Account, Attached, BlobSource, BlobStream, Demand, Edge, Joined, NotGrowing, Origin};
 use crate::metrics::PullKind;
 use crate::outcome::PullOutcome;
-use crate::repositories::Route;
-use crate::sources::Failure;
+use crate::repositories::{Repository, Route};
+use crate::sources::{Failure, Role};
 use crate::trace::cache_lookup;
 
 /// Whole blobs up to this size are awaited before the answer starts, so that a bad one is an error and not a cut.
@@ -46,7 +47,7 @@ pub struct OpenBlob {
     size: u64,
     outcome: PullOutcome,
     source: BlobSource,
-    repo_key: Arc<str>,
+    repo: Arc<Repository>,
 }
 
 impl OpenBlob {
@@ -62,8 +63,7 @@ impl OpenBlob {
 
     /// Streams one range. May be called for several.
     pub fn read(&self, range: ByteRange) -> BlobStream {
-        let account =
-            Account { repo_key: self.repo_key.clone(), outcome: self.outcome, metrics: self.core.metrics.clone() };
+        let account = Account { repo: self.repo.clone(), outcome: self.outcome };
         BlobStream::open(&self.source, &self.digest, &self.core.cache, self.size, range, account)
     }
 }
@@ -78,9 +78,8 @@ pub(crate) async fn open(
     route.admitted(Right::Pull)?;
     let (size, outcome, source) =
         within_first_header(route, cache_lookup(route.repo.key(), "blob", find(core, route, digest, ranges))).await??;
-    core.metrics.pulled(route.repo.key(), PullKind::Blob, outcome);
-    let repo_key = route.repo.key().clone();
-    Ok(OpenBlob { core: core.clone(), digest: *digest, size, outcome, source, repo_key })
+    route.repo.counters().pulled(PullKind::Blob, outcome);
+    Ok(OpenBlob { core: core.clone(), digest: *digest, size, outcome, source, repo: route.repo.clone() })
 }
 
 /// From the store, or from a fill. A fill that finds the blob stored meanwhile sends us back to the store.
@@ -111,7 +110,9 @@ async fn find(
     }
 }
 
-/// Tells a blob's size without fetching it.
+/// Tells a blob's size without fetching it. One that is not here is asked for upstream even when a manifest has told its
+/// size: a manifest lists what its author says, which may be elsewhere (layers with URLs of their own) or nowhere, and a
+/// HEAD says that the bytes can be had.
 pub(crate) async fn stat(core: &Arc<Core>, route: &Route, digest: &Digest) -> Result<BlobFacts, PullError> {
     route.admitted(Right::Pull)?;
     let facts = if let Some((lease, outcome)) = stored(core, route, digest).await? {
@@ -120,7 +121,7 @@ pub(crate) async fn stat(core: &Arc<Core>, route: &Route, digest: &Digest) -> Re
         let size = within_first_header(route, size_upstream(core, route, digest)).await??;
         BlobFacts { size, outcome: PullOutcome::Miss }
     };
-    core.metrics.pulled(route.repo.key(), PullKind::Blob, facts.outcome);
+    route.repo.counters().pulled(PullKind::Blob, facts.outcome);
     Ok(facts)
 }
 
@@ -135,25 +136,52 @@ async fn stored(
     if linked {
         return Ok(Some((lease, PullOutcome::Hit)));
     }
-    within_first_header(route, size_upstream(core, route, digest)).await??;
-    link(core, route, digest).await;
+    within_first_header(route, confirm(core, route, digest)).await??;
     Ok(Some((lease, PullOutcome::Revalidated)))
 }
 
-/// Asks upstream for the size; an authoritative 404 is remembered. Who is not known to have the blob is asked first.
-async fn size_upstream(core: &Core, route: &Route, digest: &Digest) -> Result<u64, PullError> {
+/// Questions for a blob's size.
+pub(crate) struct SizeFlight;
+
+impl Flight for SizeFlight {
+    type Key = (Arc<str>, RepositoryName, Digest, Principal);
+    type Answer = u64;
+}
+
+/// Asks upstream for the size, once for all who want to know it now; an authoritative 404 is remembered.
+async fn size_upstream(core: &Arc<Core>, route: &Route, digest: &Digest) -> Result<u64, PullError> {
     known_absent(core, route, digest)?;
-    let head = |client: RegistryClient, name| async move { client.head_blob(&name, digest).await };
-    let asked = if is_linked(core, route, digest).await? {
-        upstreams::ask_any(route, "blob head", digest, head).await
+    let key = (route.repo.key().clone(), route.name.clone(), *digest, route.principal());
+    core.size_flights.join(key, || ask_size(core.clone(), route.clone(), *digest)).await
+}
+
+/// Who is not known to have the blob is asked first; that the named upstream has it is noted as a link.
+async fn ask_size(core: Arc<Core>, route: Route, digest: Digest) -> Result<u64, PullError> {
+    let head = |client: RegistryClient, name| async move { client.head_blob(&name, &digest).await };
+    let linked = is_linked(&core, &route, &digest).await?;
+    let asked = if linked {
+        upstreams::ask_any(&route, "blob head", &digest, head).await
     } else {
-        upstreams::ask_named(core, route, "blob head", Some(*digest), head).await
+        upstreams::ask_named(&core, &route, "blob head", Some(digest), head).await
     };
-    let failed = |failure: Failure| upstreams::failed(route, &Subject::Blob(*digest), &failure);
-    let head = asked.map_err(|failure| note_absent(core, route, digest, failed(failure)))?.value;
+    let failed = |failure: Failure| upstreams::failed(&route, &Subject::Blob(digest), &failure);
+    let answered = asked.map_err(|failure| note_absent(&core, &route, &digest, failed(failure)))?;
+    if !linked && answered.by.role() == Role::Named {
+        link(&core, &route, &digest).await;
+    }
+    let head = answered.value;
     head.size.ok_or_else(|| PullError::UpstreamFailed {
-        said: super::manifest::said(route, "does not tell the size of a blob"),
+        said: super::manifest::said(&route, "does not tell the size of a blob"),
     })
+}
+
+/// Asks upstream whether this name has the blob. Its answer, or that of a mirror that stands in for it, is noted as a link.
+async fn confirm(core: &Arc<Core>, route: &Route, digest: &Digest) -> Result<(), PullError> {
+    size_upstream(core, route, digest).await?;
+    if !is_linked(core, route, digest).await? {
+        link(core, route, digest).await;
+    }
+    Ok(())
 }
 
 fn known_absent(core: &Core, route: &Route, digest: &Digest) -> Result<(), PullError> {
@@ -183,9 +211,12 @@ async fn not_stored(
     let origin = origin(core, route, digest).await?;
     known_absent(core, route, digest)?;
     let Some(header) = ranges else { return whole(core, route, &origin).await };
-    let size = match known_size(core, route, digest).await? {
+    let size = match core.fills.size(&origin) {
         Some(size) => size,
-        None => size_upstream(core, route, digest).await?,
+        None => match known_size(core, route, digest).await? {
+            Some(size) => size,
+            None => size_upstream(core, route, digest).await?,
+        },
     };
     match header.resolve(size) {
         ResolvedRange::Full => whole(core, route, &origin).await,
@@ -216,15 +247,19 @@ async fn origin(core: &Core, route: &Route, digest: &Digest) -> Result<Origin, P
 
 /// Joins or starts the fill; `None` when its bytes are not for this caller. A fill from elsewhere is joined only once
 /// this name's own upstream has answered for the blob: that a manifest lists a digest gives nobody a right to it.
-async fn join(core: &Core, route: &Route, origin: &Origin, demand: Demand<'_>) -> Result<Option<Attached>, NotGrowing> {
+async fn join(
+    core: &Arc<Core>,
+    route: &Route,
+    origin: &Origin,
+    demand: Demand<'_>,
+) -> Result<Option<Attached>, NotGrowing> {
     let mut edge = origin.edge;
     loop {
         match core.fills.join(origin, demand, edge) {
             Joined::Attached(attached) => return Ok(Some(attached)),
             Joined::Foreign => return Ok(None),
             Joined::MustConfirm => {
-                size_upstream(core, route, &origin.digest).await?;
-                link(core, route, &origin.digest).await;
+                confirm(core, route, &origin.digest).await?;
                 edge = Edge::Confirmed;
             }
         }
@@ -232,13 +267,13 @@ async fn join(core: &Core, route: &Route, origin: &Origin, demand: Demand<'_>) -
 }
 
 /// Straight from upstream, for this caller alone.
-async fn past_the_cache(core: &Core, route: &Route, digest: &Digest) -> Result<Opened, PullError> {
+async fn past_the_cache(core: &Arc<Core>, route: &Route, digest: &Digest) -> Result<Opened, PullError> {
     let size = size_upstream(core, route, digest).await?;
     let origin = origin(core, route, digest).await?;
     Ok((size, PullOutcome::Bypassed, BlobSource::Bypass(origin)))
 }
 
-async fn whole(core: &Core, route: &Route, origin: &Origin) -> Result<Opened, NotGrowing> {
+async fn whole(core: &Arc<Core>, route: &Route, origin: &Origin) -> Result<Opened, NotGrowing> {
     if known_size(core, route, &origin.digest).await?.is_some_and(|size| core.cache.is_too_large(size)) {
         return Ok(past_the_cache(core, route, &origin.digest).await?);
     }
@@ -260,7 +295,7 @@ async fn whole(core: &Core, route: &Route, origin: &Origin) -> Result<Opened, No
 }
 
 async fn parts(
-    core: &Core,
+    core: &Arc<Core>,
     route: &Route,
     origin: &Origin,
     size: u64,

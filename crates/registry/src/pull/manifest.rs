@@ -4,6 +4,7 @@
 //! sent them; nothing is served under a digest that it does not hash to; a manifest held for one repository is served
 //! under another only after that one's upstream confirmed it.
 
+use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,6 +39,15 @@ pub struct ManifestAnswer {
     pub outcome: PullOutcome,
     /// How long the answer may be trusted.
     pub freshness: Freshness,
+    manifest: Arc<CachedManifest>,
+}
+
+impl ManifestAnswer {
+    /// Something that its reader made of the manifest and wants to find again with the next answer, for as long as the
+    /// manifest stays in memory; made at the first call. `None` when something of another type is there.
+    pub fn beside<T: Any + Send + Sync>(&self, make: impl FnOnce() -> T) -> Option<&T> {
+        self.manifest.beside(make)
+    }
 }
 
 /// Fetches of manifests by digest.
@@ -60,7 +70,7 @@ pub(crate) async fn pull(core: &Arc<Core>, route: &Route, reference: &Reference)
     // One budget for the tag and its bytes together.
     let looked_up = within_first_header(route, Box::pin(cache_lookup(route.repo.key(), "manifest", looked_up)));
     let answer = looked_up.await??;
-    core.metrics.pulled(route.repo.key(), PullKind::Manifest, answer.outcome);
+    route.repo.counters().pulled(PullKind::Manifest, answer.outcome);
     core.cache.touch(&answer.digest);
     Ok(answer)
 }
@@ -70,21 +80,23 @@ async fn by_tag(core: &Arc<Core>, route: &Route, tag: &Tag) -> Result<ManifestAn
     let (manifest, fetched) = get(core, route, &digest).await?;
     // Only the bytes were missing (evicted): the tag's own answer says more unless it was a plain hit.
     let outcome = if outcome == PullOutcome::Hit { fetched } else { outcome };
-    Ok(answer(&manifest, outcome, freshness))
+    core.memory.keep_at_hand(&(route.repo.key().clone(), route.name.clone(), tag.clone()), &manifest);
+    Ok(answer(manifest, outcome, freshness))
 }
 
 async fn by_digest(core: &Arc<Core>, route: &Route, digest: &Digest) -> Result<ManifestAnswer, PullError> {
     let (manifest, outcome) = get(core, route, digest).await?;
-    Ok(answer(&manifest, outcome, Freshness::Immutable))
+    Ok(answer(manifest, outcome, Freshness::Immutable))
 }
 
-fn answer(manifest: &CachedManifest, outcome: PullOutcome, freshness: Freshness) -> ManifestAnswer {
+pub(super) fn answer(manifest: Arc<CachedManifest>, outcome: PullOutcome, freshness: Freshness) -> ManifestAnswer {
     ManifestAnswer {
         bytes: manifest.bytes.clone(),
         media_type: manifest.media_type.clone(),
         digest: manifest.digest,
         outcome,
         freshness,
+        manifest,
     }
 }
 
@@ -208,7 +220,7 @@ async fn load(core: &Core, digest: &Digest) -> Result<Option<Arc<CachedManifest>
     }
     let bytes = bytes.freeze();
     if Digest::of(digest.algorithm(), &bytes) == *digest {
-        return Ok(Some(Arc::new(CachedManifest { bytes, media_type: row.media_type, digest: *digest })));
+        return Ok(Some(Arc::new(CachedManifest::new(bytes, row.media_type, *digest))));
     }
     tracing::error!(%digest, "a stored manifest does not hash to its digest; it is dropped and fetched again");
     core.metrics.integrity_failures.inc();
@@ -259,7 +271,7 @@ pub(super) async fn fetch(
     let manifest = match value {
         ManifestFetch::NotModified => None,
         ManifestFetch::Fetched { bytes, digest, media_type } => {
-            Some(keep(core, route, CachedManifest { bytes, media_type, digest }).await?)
+            Some(keep(core, route, CachedManifest::new(bytes, media_type, digest)).await?)
         }
     };
     Ok(Fetched { manifest, by })

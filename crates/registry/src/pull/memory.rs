@@ -3,10 +3,14 @@
 //! Must not do I/O. Invariants: every map is bounded; an entry here is never newer than the database, so losing any
 //! of it only costs a look-up.
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::any::Any;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::{Duration, Instant, SystemTime};
 
+use arc_swap::ArcSwapOption;
 use bytes::Bytes;
+use moka::Equivalent;
 use oci::{Digest, MediaType, Reference, RepositoryName, Tag};
 
 use super::referrers::{ReferrersKey, ReferrersState};
@@ -29,6 +33,26 @@ pub(crate) struct CachedManifest {
     pub(crate) bytes: Bytes,
     pub(crate) media_type: MediaType,
     pub(crate) digest: Digest,
+    /// What a face made of it and wants to find again.
+    beside: OnceLock<Box<dyn Any + Send + Sync>>,
+    /// The second of its last noted use, since the epoch.
+    used: AtomicU64,
+}
+
+impl CachedManifest {
+    pub(crate) fn new(bytes: Bytes, media_type: MediaType, digest: Digest) -> Self {
+        Self { bytes, media_type, digest, beside: OnceLock::new(), used: AtomicU64::new(0) }
+    }
+
+    /// What is kept beside it, made at the first call; `None` when something of another type is.
+    pub(super) fn beside<T: Any + Send + Sync>(&self, make: impl FnOnce() -> T) -> Option<&T> {
+        self.beside.get_or_init(|| Box::new(make())).downcast_ref()
+    }
+
+    /// Whether no use in this second was noted before.
+    fn first_use_in(&self, second: u64) -> bool {
+        self.used.load(Ordering::Relaxed) != second && self.used.swap(second, Ordering::Relaxed) != second
+    }
 }
 
 /// What is known of a tag.
@@ -41,10 +65,56 @@ pub(crate) struct TagState {
     pub(crate) by: Option<Arc<str>>,
     /// After a failed check: not to be asked again before, and why.
     pub(crate) resting: Option<(Instant, PullError)>,
+    /// Set by the first pull that was answered with it.
+    pub(super) at_hand: AtHand,
+}
+
+impl TagState {
+    pub(crate) fn confirmed(digest: Digest, checked: Instant, by: Option<Arc<str>>) -> Self {
+        Self { digest, checked, by, resting: None, at_hand: AtHand::default() }
+    }
+}
+
+/// The parts of an answer to a tag, once it has been given: the manifest was in memory and linked to the tag's
+/// repository. Empty again when the manifest has left memory; a copy is empty.
+#[derive(Debug, Default)]
+pub(super) struct AtHand(ArcSwapOption<(RepositoryName, Tag, Weak<CachedManifest>)>);
+
+impl Clone for AtHand {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl AtHand {
+    pub(super) fn get(&self) -> Option<(RepositoryName, Tag, Arc<CachedManifest>)> {
+        let parts = self.0.load();
+        let (name, tag, manifest) = &**parts.as_ref()?;
+        Some((name.clone(), tag.clone(), manifest.upgrade()?))
+    }
+
+    fn set(&self, name: &RepositoryName, tag: &Tag, manifest: &Arc<CachedManifest>) {
+        self.0.store(Some(Arc::new((name.clone(), tag.clone(), Arc::downgrade(manifest)))));
+    }
 }
 
 /// A tag of one repository.
 pub(crate) type TagKey = (Arc<str>, RepositoryName, Tag);
+
+/// A [`TagKey`] to look up. Its texts need not be well formed: what is not equals no key.
+#[derive(Hash)]
+pub(super) struct TagText<'a> {
+    pub(super) repo_key: &'a str,
+    pub(super) name: &'a str,
+    pub(super) tag: &'a str,
+}
+
+impl Equivalent<TagKey> for TagText<'_> {
+    fn equivalent(&self, (repo_key, name, tag): &TagKey) -> bool {
+        self.tag == tag.as_str() && self.name == name.as_str() && self.repo_key == &**repo_key
+    }
+}
+
 type LinkKey = (Arc<str>, RepositoryName, Digest);
 /// What upstream does not have for one caller it may have for another.
 type AbsentKey = (Arc<str>, RepositoryName, Reference, Principal);
@@ -81,6 +151,24 @@ impl Memory {
 
     pub(crate) fn tag(&self, key: &TagKey) -> Option<Arc<TagState>> {
         self.tags.get(key)
+    }
+
+    pub(super) fn tag_by_text(&self, key: &TagText<'_>) -> Option<Arc<TagState>> {
+        self.tags.get(key)
+    }
+
+    /// Lays the answer to a tag ready for the next pull, if what is known of the tag still leads to it.
+    pub(super) fn keep_at_hand(&self, key: &TagKey, manifest: &Arc<CachedManifest>) {
+        if let Some(state) = self.tags.get(key).filter(|state| state.digest == manifest.digest) {
+            state.at_hand.set(&key.1, &key.2, manifest);
+        }
+    }
+
+    /// Notes a use that came past the maps; true once a second, when others want to hear of it too.
+    pub(super) fn note_use(&self, manifest: &CachedManifest, at: SystemTime) -> bool {
+        let second = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        // Looking it up is what keeps it from being the one that has to leave.
+        manifest.first_use_in(second) && self.manifests.get(&manifest.digest).is_some()
     }
 
     pub(crate) fn keep_tag(&self, key: TagKey, state: TagState) {
@@ -128,4 +216,66 @@ impl Memory {
 
 fn absent_key(route: &Route, reference: &Reference) -> AbsentKey {
     (route.repo.key().clone(), route.name.clone(), reference.clone(), route.principal())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(name: &str, tag: &str) -> TagKey {
+        ("hub".into(), name.parse().unwrap(), tag.parse().unwrap())
+    }
+
+    #[test]
+    fn a_tag_is_found_by_its_texts_and_by_nothing_else() {
+        let memory = Memory::new();
+        let digest = Digest::sha256_of(b"{}");
+        memory.keep_tag(key("team/app", "v1"), TagState::confirmed(digest, Instant::now(), None));
+        let find = |repo_key, name, tag| memory.tag_by_text(&TagText { repo_key, name, tag }).map(|state| state.digest);
+        assert_eq!(find("hub", "team/app", "v1"), Some(digest));
+        for (repo_key, name, tag) in [
+            ("hub", "team/app", "v2"),
+            ("hub", "team", "app/v1"),
+            ("hub", "team/app/v1", ""),
+            ("hu", "bteam/app", "v1"),
+        ] {
+            assert_eq!(find(repo_key, name, tag), None, "{repo_key} {name} {tag}");
+        }
+    }
+
+    #[test]
+    fn what_is_at_hand_goes_with_its_manifest_and_with_its_tag() {
+        let memory = Memory::new();
+        let manifest = |text: &'static [u8]| {
+            let digest = Digest::sha256_of(text);
+            Arc::new(CachedManifest::new(Bytes::from_static(text), MediaType::OCI_IMAGE_INDEX, digest))
+        };
+        let (one, two) = (manifest(b"one"), manifest(b"two"));
+        let key = key("team/app", "v1");
+        let at_hand = || memory.tag(&key).unwrap().at_hand.get().map(|(_, _, manifest)| manifest.digest);
+        memory.keep_tag(key.clone(), TagState::confirmed(one.digest, Instant::now(), None));
+        memory.keep_at_hand(&key, &two);
+        assert_eq!(at_hand(), None, "the tag points elsewhere");
+        memory.keep_at_hand(&key, &one);
+        assert_eq!(at_hand(), Some(one.digest));
+        memory.keep_tag(key.clone(), TagState::confirmed(two.digest, Instant::now(), None));
+        assert_eq!(at_hand(), None, "the tag has moved");
+        memory.keep_at_hand(&key, &two);
+        let again = Arc::new(CachedManifest::new(two.bytes.clone(), MediaType::OCI_IMAGE_INDEX, two.digest));
+        drop(two);
+        assert_eq!(at_hand(), None, "the manifest has left memory");
+        memory.keep_at_hand(&key, &again);
+        assert_eq!(at_hand(), Some(again.digest), "and has come back");
+    }
+
+    #[test]
+    fn uses_are_passed_on_once_a_second() {
+        let memory = Memory::new();
+        let digest = Digest::sha256_of(b"{}");
+        let manifest = Arc::new(CachedManifest::new(Bytes::from_static(b"{}"), MediaType::OCI_IMAGE_INDEX, digest));
+        memory.keep_manifest(manifest.clone());
+        let at = |millis| SystemTime::UNIX_EPOCH + Duration::from_millis(millis);
+        let noted = [1000, 1001, 1999, 2000, 2001].map(|millis| memory.note_use(&manifest, at(millis)));
+        assert_eq!(noted, [true, false, false, true, false]);
+    }
 }

@@ -3,6 +3,7 @@
 //! Must not know how requests arrive or how fills work inside. Invariant: what is answered under a digest hashes to
 //! it, and is linked to the repository that answers.
 
+mod at_hand;
 mod blob;
 mod flight;
 mod freshness;
@@ -13,8 +14,10 @@ mod tag;
 mod tags;
 mod upstreams;
 
+pub use at_hand::AtHand;
+pub(crate) use at_hand::pull as pull_at_hand;
 pub use blob::{BlobFacts, OpenBlob};
-pub(crate) use blob::{open as open_blob, stat as stat_blob};
+pub(crate) use blob::{SizeFlight, open as open_blob, stat as stat_blob};
 pub(crate) use flight::{Flight, SingleFlight};
 pub use manifest::ManifestAnswer;
 pub(crate) use manifest::{ManifestFlight, pull as pull_manifest};

@@ -66,7 +66,7 @@ pub(crate) async fn list(core: &Arc<Core>, route: &Route, subject: &Digest) -> R
         within_first_header(route, asked).await?
     };
     let answer = cache_lookup(route.repo.key(), "referrers", looked_up).await?;
-    core.metrics.pulled(route.repo.key(), PullKind::Referrers, answer.outcome);
+    route.repo.counters().pulled(PullKind::Referrers, answer.outcome);
     Ok(answer)
 }
 

@@ -20,7 +20,7 @@ use crate::access::Principal;
 use crate::core::Core;
 use crate::error::PullError;
 use crate::outcome::{Freshness, PullOutcome};
-use crate::repositories::Route;
+use crate::repositories::{Repository, Route};
 use crate::sources::{Answered, Failure, Upstream};
 
 /// What a tag stands for, and how we know.
@@ -85,15 +85,18 @@ fn meanwhile(route: &Route, state: &TagState) -> Option<Resolved> {
 
 /// The answer while the tag needs no check: inside its time to live, immutable, or resting after a failed check.
 fn trusted(route: &Route, tag: &Tag, state: &TagState) -> Option<Resolved> {
-    let age = state.checked.elapsed();
-    let spec = route.repo.spec();
-    let ttl = if route.repo.is_immutable(tag) { Duration::MAX } else { spec.tag_ttl };
-    if age < ttl {
-        let freshness = fresh(age, ttl.min(Duration::from_hours(24 * 365)));
+    if let Some(freshness) = still_fresh(&route.repo, tag, state, Instant::now()) {
         return Some(Resolved { digest: state.digest, outcome: PullOutcome::Hit, freshness });
     }
     let (until, error) = state.resting.as_ref()?;
     (Instant::now() < *until).then(|| stale(route, state, error))?
+}
+
+/// The freshness of a tag that is immutable or inside its time to live.
+pub(super) fn still_fresh(repo: &Repository, tag: &Tag, state: &TagState, now: Instant) -> Option<Freshness> {
+    let age = now.saturating_duration_since(state.checked);
+    let ttl = if repo.is_immutable(tag) { Duration::MAX } else { repo.spec().tag_ttl };
+    (age < ttl).then(|| fresh(age, ttl.min(Duration::from_hours(24 * 365))))
 }
 
 /// The stale answer after `error`, if the repository allows it.
@@ -144,7 +147,7 @@ async fn remembered(core: &Core, route: &Route, tag: &Tag) -> Result<Option<TagS
         // Older than the machine's monotonic clock reaches: past any time to live, so it must be checked.
         let checked =
             checked.unwrap_or_else(|| Instant::now().checked_sub(uptime_floor()).unwrap_or_else(Instant::now));
-        TagState { digest: row.digest, checked, by: None, resting: None }
+        TagState::confirmed(row.digest, checked, None)
     }))
 }
 
@@ -262,10 +265,7 @@ async fn observe(core: &Core, route: &Route, tag: &Tag, found: &Found, asked: As
         }
     }
     let key: TagKey = (route.repo.key().clone(), route.name.clone(), tag.clone());
-    core.memory.keep_tag(
-        key,
-        TagState { digest, checked: Instant::now(), by: Some(found.by.address().clone()), resting: None },
-    );
+    core.memory.keep_tag(key, TagState::confirmed(digest, Instant::now(), Some(found.by.address().clone())));
     Ok(())
 }
 

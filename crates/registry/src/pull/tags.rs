@@ -45,7 +45,7 @@ pub struct TagsAnswer {
 pub(crate) async fn list(core: &Core, route: &Route, query: &TagsQuery) -> Result<TagsAnswer, PullError> {
     route.admitted(Right::List)?;
     let answer = ask(core, route, query).await?;
-    core.metrics.pulled(route.repo.key(), PullKind::Tags, answer.outcome);
+    route.repo.counters().pulled(PullKind::Tags, answer.outcome);
     Ok(answer)
 }
 

@@ -71,6 +71,28 @@ impl Route {
     }
 }
 
+/// A repository and what it was asked for, as written.
+pub(crate) struct Found<'a> {
+    pub(crate) repo: &'a Arc<Repository>,
+    pub(crate) name: &'a str,
+    pub(crate) ns: Option<&'a str>,
+}
+
+impl Found<'_> {
+    fn route(self) -> Result<Route, PullError> {
+        let Self { repo, name, ns } = self;
+        let name: RepositoryName =
+            name.parse().map_err(|e: oci::InvalidRepositoryName| PullError::NameInvalid(e.to_string().into()))?;
+        Ok(Route {
+            name: repo.canonical_name(name),
+            repo: repo.clone(),
+            namespace: ns.map(str::to_owned),
+            trace: None,
+            admission: if repo.access().is_some() { Admission::Unchecked } else { Admission::Open },
+        })
+    }
+}
+
 /// All repositories, indexed for routing.
 #[derive(Debug, Default)]
 pub(crate) struct RepositoryMap {
@@ -114,27 +136,32 @@ impl RepositoryMap {
 
     /// Finds the repository and the upstream name for a request.
     pub(crate) fn route(&self, query: &RouteQuery<'_>) -> Result<Route, PullError> {
+        self.find(query)?.route()
+    }
+
+    /// Finds the repository for a request; the name is as written.
+    pub(crate) fn find<'a>(&'a self, query: &RouteQuery<'a>) -> Result<Found<'a>, PullError> {
         let by_ns = query.ns.and_then(|ns| self.by_upstream.get(ns));
         if let Some(dedicated) = self.dedicated(query) {
             let repo = by_ns.unwrap_or(dedicated);
-            return Self::to(repo, query.path, query.ns.filter(|ns| repo.is_upstream_host(ns)));
+            return Ok(Found { repo, name: query.path, ns: query.ns.filter(|ns| repo.is_upstream_host(ns)) });
         }
         let (first, rest) = query.path.split_once('/').unwrap_or((query.path, ""));
         if let Some(repo) = self.by_key.get(first) {
             let other = by_ns
                 .filter(|other| !Arc::ptr_eq(other, repo) && !query.ns.is_some_and(|ns| repo.is_upstream_host(ns)));
             return match other {
-                Some(other) => Self::to(other, query.path, query.ns),
+                Some(repo) => Ok(Found { repo, name: query.path, ns: query.ns }),
                 None if rest.is_empty() => Err(no_name(first)),
-                None => Self::to(repo, rest, query.ns.filter(|ns| repo.is_upstream_host(ns))),
+                None => Ok(Found { repo, name: rest, ns: query.ns.filter(|ns| repo.is_upstream_host(ns)) }),
             };
         }
         if let Some(repo) = by_ns {
-            return Self::to(repo, query.path, query.ns);
+            return Ok(Found { repo, name: query.path, ns: query.ns });
         }
         match self.by_upstream.get(first) {
             Some(_) if rest.is_empty() => Err(no_name(first)),
-            Some(repo) => Self::to(repo, rest, None),
+            Some(repo) => Ok(Found { repo, name: rest, ns: None }),
             None => Err(self.unknown(first, query)),
         }
     }
@@ -151,18 +178,6 @@ impl RepositoryMap {
         }
         let host = query.host?.to_ascii_lowercase();
         self.by_host.get(&host).or_else(|| self.by_host.get(host.rsplit_once(':')?.0))
-    }
-
-    fn to(repo: &Arc<Repository>, name: &str, ns: Option<&str>) -> Result<Route, PullError> {
-        let name: RepositoryName =
-            name.parse().map_err(|e: oci::InvalidRepositoryName| PullError::NameInvalid(e.to_string().into()))?;
-        Ok(Route {
-            name: repo.canonical_name(name),
-            repo: repo.clone(),
-            namespace: ns.map(str::to_owned),
-            trace: None,
-            admission: if repo.access().is_some() { Admission::Unchecked } else { Admission::Open },
-        })
     }
 
     fn unknown(&self, first: &str, query: &RouteQuery<'_>) -> PullError {

@@ -12,7 +12,9 @@ use oci::RepositoryName;
 use super::builtin;
 use super::spec::RepositorySpec;
 use crate::access::Access;
+use crate::counters::Counters;
 use crate::error::{PullError, Subject, from_client};
+use crate::metrics::Metrics;
 use crate::sources::{Sources, host_of};
 
 /// Where a repository's configuration stands.
@@ -76,6 +78,7 @@ pub struct Repository {
     spec: RepositorySpec,
     source: Source,
     sources: Sources,
+    counters: Counters,
     key: Arc<str>,
     hosts: Vec<String>,
     access: Option<Arc<Access>>,
@@ -89,6 +92,7 @@ impl Repository {
         source: Source,
         defaults: &UpstreamDefaults,
         observer: &Arc<dyn ExchangeObserver>,
+        metrics: &Metrics,
     ) -> Result<Self, String> {
         let host = host_of(&spec.upstream.url);
         let mut hosts: Vec<String> = builtin::aliases_of(&host).iter().map(|h| (*h).to_owned()).collect();
@@ -98,7 +102,9 @@ impl Repository {
         let sources = Sources::build(&spec, defaults, observer)?;
         let access = spec.passthrough.map(|rules| Access::new(rules, sources.named().address())).transpose()?;
         let access = access.map(Arc::new);
-        Ok(Self { sources, key: Arc::from(spec.key.as_ref()), hosts, access, spec, source, defaults: defaults.clone() })
+        let key: Arc<str> = Arc::from(spec.key.as_ref());
+        let counters = Counters::new(key.clone(), metrics.clone());
+        Ok(Self { sources, counters, key, hosts, access, spec, source, defaults: defaults.clone() })
     }
 
     /// Its checked configuration.
@@ -140,6 +146,11 @@ impl Repository {
         self.access.as_ref()
     }
 
+    /// What is counted of it.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
     /// The client of its named upstream.
     pub(crate) fn client(&self) -> &RegistryClient {
         self.sources.named().client()
@@ -169,6 +180,11 @@ impl Repository {
     /// Whether `tag` never moves here.
     pub(crate) fn is_immutable(&self, tag: &oci::Tag) -> bool {
         self.spec.immutable_tags.iter().any(|pattern| pattern.matches(tag.as_ref()))
+    }
+
+    /// Whether a name of one segment gets Docker Hub's `library/` put before it.
+    pub(crate) fn has_library_rule(&self) -> bool {
+        self.spec.upstream.library_prefix
     }
 
     /// Puts Docker Hub's `library/` before a name of one segment, where that rule holds.

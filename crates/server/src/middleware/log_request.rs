@@ -104,15 +104,19 @@ impl RequestRecord {
 }
 
 impl Subject {
-    /// The same thing's address at its upstream, without credentials.
-    fn upstream_url(&self) -> String {
-        let kind = match self.kind {
+    /// The words of its kind in paths.
+    fn words(&self) -> &'static str {
+        match self.kind {
             PullKind::Manifest => "manifests",
             PullKind::Blob => "blobs",
             PullKind::Tags => "tags",
             PullKind::Referrers => "referrers",
-        };
-        let mut url = format!("{}/v2/{}/{kind}/", self.repo.upstream(), self.name);
+        }
+    }
+
+    /// The same thing's address at its upstream, without credentials.
+    fn upstream_url(&self) -> String {
+        let mut url = format!("{}/v2/{}/{}/", self.repo.upstream(), self.name, self.words());
         match &self.reference {
             // Writing to a string cannot fail.
             Some(reference) => _ = write!(url, "{reference}"),
@@ -152,12 +156,12 @@ impl fmt::Display for Escaped<'_> {
 impl RequestRecord {
     fn write_json(&self, out: &mut Vec<u8>) -> io::Result<()> {
         let mut line = JsonLine::begin(out);
-        line.plain("timestamp", humantime::format_rfc3339_millis(self.time))?;
-        line.plain("level", self.level())?;
-        line.plain("message", "request")?;
+        line.time("timestamp", self.time)?;
+        line.parts("level", &[self.level()]);
+        line.parts("message", &["request"]);
         line.text("method", self.method.as_str())?;
         self.path().write(&mut line, "path")?;
-        line.number("status", self.status.into())?;
+        line.number("status", self.status.into());
         if let Some(subject) = &self.subject {
             subject.write(&mut line)?;
         }
@@ -165,28 +169,28 @@ impl RequestRecord {
             line.plain("principal", principal)?;
         }
         if let Some(outcome) = self.outcome {
-            line.plain("cache", outcome.as_str())?;
+            line.parts("cache", &[outcome.as_str()]);
         }
-        line.number("bytes", self.bytes)?;
-        line.millis("latency_ms", self.latency)?;
+        line.number("bytes", self.bytes);
+        line.millis("latency_ms", self.latency);
         if let Some(first_byte) = self.first_byte {
-            line.millis("ttfb_ms", first_byte)?;
+            line.millis("ttfb_ms", first_byte);
         }
-        line.plain("client", self.client)?;
+        line.address("client", self.client)?;
         if let Some(agent) = &self.user_agent {
             let text = String::from_utf8_lossy(agent.as_bytes());
             Escaped { text: &text, most: USER_AGENT_SHOWN }.write(&mut line, "user_agent")?;
         }
-        line.plain("request_id", self.request_id.as_str())?;
-        line.plain("trace_id", self.trace.trace_id_hex())?;
+        line.parts("request_id", &[self.request_id.as_str()]);
+        line.parts("trace_id", &[self.trace.trace_id_in(&mut [0; 32])]);
         if let Some(error) = &self.error {
             line.text("error", error)?;
         }
         match &self.end {
             End::Complete => {}
-            End::ClientGone => line.plain("end", "client_gone")?,
+            End::ClientGone => line.parts("end", &["client_gone"]),
             End::Cut(why) => {
-                line.plain("end", "cut")?;
+                line.parts("end", &["cut"]);
                 line.text("cut", why)?;
             }
         }
@@ -197,14 +201,23 @@ impl RequestRecord {
 
 impl Subject {
     fn write(&self, line: &mut JsonLine<'_>) -> io::Result<()> {
-        line.plain("kind", self.kind.as_str())?;
-        line.text("repo_key", self.repo.key())?;
-        line.text("name", self.name.as_str())?;
-        if let Some(reference) = &self.reference {
-            line.plain("reference", reference)?;
-            line.plain("reference_kind", if reference.tag().is_some() { "tag" } else { "digest" })?;
-        }
-        line.text("upstream_url", &self.upstream_url())
+        // Keys, names and tags are of grammars without anything that needs escaping.
+        line.parts("kind", &[self.kind.as_str()]);
+        line.parts("repo_key", &[self.repo.key()]);
+        line.parts("name", &[self.name.as_str()]);
+        let Some(reference) = &self.reference else { return line.text("upstream_url", &self.upstream_url()) };
+        let digest = reference.digest().map(ToString::to_string);
+        let (text, kind) = match (reference.tag(), &digest) {
+            (Some(tag), _) => (tag.as_str(), "tag"),
+            (None, digest) => (digest.as_deref().unwrap_or_default(), "digest"),
+        };
+        line.parts("reference", &[text]);
+        line.parts("reference_kind", &[kind]);
+        line.text_with(
+            "upstream_url",
+            self.repo.upstream(),
+            &["/v2/", self.name.as_str(), "/", self.words(), "/", text],
+        )
     }
 }
 

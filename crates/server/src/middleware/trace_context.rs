@@ -48,9 +48,13 @@ impl TraceContext {
 
     /// The trace id as 32 lowercase hexadecimal digits.
     pub fn trace_id_hex(&self) -> String {
-        let mut text = [0; 32];
-        hex_into(&self.trace_id.to_be_bytes(), &mut text);
-        String::from_utf8_lossy(&text).into_owned()
+        self.trace_id_in(&mut [0; 32]).to_owned()
+    }
+
+    /// The same, written into `text`.
+    pub(crate) fn trace_id_in<'a>(&self, text: &'a mut [u8; 32]) -> &'a str {
+        hex_into(&self.trace_id.to_be_bytes(), text);
+        std::str::from_utf8(text).unwrap_or_default()
     }
 }
 

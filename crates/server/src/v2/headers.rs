@@ -21,6 +21,8 @@ pub(crate) const DOCKER_DISTRIBUTION_API_VERSION: HeaderName =
 const OCI_NAMESPACE: HeaderName = HeaderName::from_static("oci-namespace");
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
+pub(crate) const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
+pub(crate) const REGISTRY_2: HeaderValue = HeaderValue::from_static("registry/2.0");
 const FOR_EVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 const BY_CALLER: HeaderValue = HeaderValue::from_static("Authorization");
 const ASK_AGAIN: HeaderValue = HeaderValue::from_static("no-cache");
@@ -99,16 +101,21 @@ pub(crate) fn put_freshness(headers: &mut HeaderMap, freshness: &Freshness) {
 
 fn put_tag(headers: &mut HeaderMap, age: Duration, remaining: Duration) {
     headers.insert(header::VARY, HeaderValue::from_static("Accept"));
-    let (age, remaining) = (age.as_secs(), remaining.as_secs());
-    if remaining == 0 {
-        headers.insert(header::CACHE_CONTROL, ASK_AGAIN);
-    } else {
-        let mut text = BytesMut::with_capacity(40);
+    let control = match remaining.as_secs() {
+        0 => ASK_AGAIN,
         // A cache subtracts Age from max-age (RFC 9111 section 4.2.1), so max-age is the tag's whole life.
-        let _ = write!(text, "public, max-age={}", age.saturating_add(remaining));
-        headers.insert(header::CACHE_CONTROL, harmless(text.freeze()));
-    }
-    headers.insert(header::AGE, HeaderValue::from(age));
+        _ => max_age(age.saturating_add(remaining).as_secs()),
+    };
+    headers.insert(header::CACHE_CONTROL, control);
+    headers.insert(header::AGE, HeaderValue::from(age.as_secs()));
+}
+
+/// `Cache-Control` of something that may be kept for so many seconds.
+pub(crate) fn max_age(seconds: u64) -> HeaderValue {
+    let mut text = BytesMut::with_capacity(40);
+    // Writing to memory that grows cannot fail.
+    let _ = write!(text, "public, max-age={seconds}");
+    harmless(text.freeze())
 }
 
 fn put_stale(headers: &mut HeaderMap, age: Duration, reason: &str) {

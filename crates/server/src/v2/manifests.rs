@@ -6,7 +6,7 @@
 
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use oci::{MediaType, Reference};
-use registry::Route;
+use registry::{ManifestAnswer, Route};
 
 use super::headers::{DOCKER_CONTENT_DIGEST, DigestValues, put_freshness, put_namespace, put_outcome};
 use super::{V2Request, Verb, conditional};
@@ -23,27 +23,35 @@ pub(crate) async fn answer(
     let manifest = request.registry.pull_manifest(route, reference).await?;
     record.outcome = Some(manifest.outcome);
 
-    let values = DigestValues::of(&manifest.digest);
-    let mut headers = HeaderMap::with_capacity(16);
-    put_outcome(&mut headers, manifest.outcome);
-    put_freshness(&mut headers, &manifest.freshness);
+    let mut headers = head(&manifest);
     put_namespace(&mut headers, route);
-    let unchanged = conditional::client_has(request.headers, &values.etag);
-    headers.insert(header::ETAG, values.etag);
-    headers.insert(DOCKER_CONTENT_DIGEST, values.digest);
-    if unchanged {
+    if headers.get(header::ETAG).is_some_and(|etag| conditional::client_has(request.headers, etag)) {
+        // A 304 has no representation to describe (RFC 9110 section 15.4.5).
+        headers.remove(header::CONTENT_TYPE);
+        headers.remove(header::CONTENT_LENGTH);
         return Ok(respond(StatusCode::NOT_MODIFIED, headers, Content::Empty));
     }
-    headers.insert(header::CONTENT_TYPE, content_type(&manifest.media_type));
-    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(manifest.bytes.len()));
     let content = match request.verb {
         Verb::Get => {
-            request.registry.metrics().served(route.repo.key(), manifest.outcome, manifest.bytes.len() as u64);
+            route.repo.counters().served(manifest.outcome, manifest.bytes.len() as u64);
             Content::Whole(manifest.bytes)
         }
         Verb::Head => Content::Empty,
     };
     Ok(respond(StatusCode::OK, headers, content))
+}
+
+/// The head of a manifest's answer.
+pub(super) fn head(manifest: &ManifestAnswer) -> HeaderMap {
+    let values = DigestValues::of(&manifest.digest);
+    let mut headers = HeaderMap::with_capacity(16);
+    put_outcome(&mut headers, manifest.outcome);
+    put_freshness(&mut headers, &manifest.freshness);
+    headers.insert(header::ETAG, values.etag);
+    headers.insert(DOCKER_CONTENT_DIGEST, values.digest);
+    headers.insert(header::CONTENT_TYPE, content_type(&manifest.media_type));
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(manifest.bytes.len()));
+    headers
 }
 
 fn respond(status: StatusCode, headers: HeaderMap, content: Content) -> Response<ReplyBody> {

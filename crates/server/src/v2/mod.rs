@@ -3,6 +3,7 @@
 //! Must not know where anything is stored. Invariant: a handler decides nothing about a pull; it turns the registry's
 //! answer into a head and a body.
 
+pub(crate) mod at_hand;
 pub(crate) mod base;
 pub(crate) mod blobs;
 pub(crate) mod conditional;

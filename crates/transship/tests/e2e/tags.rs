@@ -31,6 +31,33 @@ async fn a_fresh_tag_may_be_kept_for_its_time_and_a_digest_for_ever() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_short_way_to_a_manifest_answers_as_the_long_one_does() {
+    let lab = Lab::start();
+    let image = Image::small(1, 10);
+    lab.upstream.add_image(NAME, "1", &image);
+    let path = Lab::manifest_path("1");
+    assert_eq!(lab.get(&path).await.header("cache-status"), "transship; fwd=uri-miss");
+    for method in ["GET", "HEAD"] {
+        let ask =
+            |headers: &'static [(&str, &str)]| http::send(&lab.client, method, &lab.url(&path), headers, Vec::new());
+        // A condition that does not hold makes a request unusual and changes nothing about its answer.
+        let [mut short, mut long] = [ask(&[]).await, ask(&[("If-None-Match", "\"other\"")]).await];
+        assert!(short.body == long.body, "{method}");
+        for answer in [&mut short, &mut long] {
+            assert_eq!((answer.status, answer.header("cache-status")), (200, "transship; hit"), "{method}");
+            for differs in ["x-request-id", "age", "date"] {
+                assert!(answer.headers.remove(differs).is_some_and(|value| !value.is_empty()), "{method} {differs}");
+            }
+        }
+        assert_eq!(short.headers, long.headers, "{method}");
+    }
+    assert_eq!(lab.upstream.requests().len(), 1);
+    let text = lab.get("/metrics").await.text();
+    let hits = text.lines().find(|line| line.starts_with("transship_pulls_total") && line.contains("outcome=\"hit\""));
+    assert!(hits.is_some_and(|line| line.ends_with(" 4")), "{hits:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn manifests_of_every_kind_come_byte_for_byte() {
     let lab = Lab::start();
     let child = |seed| image::ImageBuilder::new().file("seed", &[seed]).end_layer().build();

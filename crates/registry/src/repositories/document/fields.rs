@@ -248,7 +248,7 @@ pub const FIELDS: &[FieldDoc] = &[
         "fill_on_range",
         "string",
         "after:0.5",
-        "When a ranged request on a cold blob fills all of it: `none`, `background` or `after:<fraction>`.",
+        "When a ranged request on a cold blob fills all of it: `none`, `background` or `after:<fraction>`, which also fills when several neighbouring parts are wanted at once.",
     ),
     doc(
         "limits.requests_per_second",

@@ -1,0 +1,56 @@
+//! Pulls of tags that need no waiting: what is known of the tag is fresh, and the manifest is in memory.
+//!
+//! A short cut beside `manifest::pull`, which answers the same in all these cases and everything else. Must not wait,
+//! ask upstream or read the store. Invariant: what is answered here was answered by the long way before, for the same
+//! repository, name and tag, and nothing has been learnt since that would change the answer.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use oci::{RepositoryName, Tag};
+
+use super::manifest::{self, ManifestAnswer};
+use super::memory::TagText;
+use super::tag::still_fresh;
+use crate::core::Core;
+use crate::metrics::PullKind;
+use crate::outcome::PullOutcome;
+use crate::repositories::{Repository, RouteQuery};
+
+/// A pull of a tag that was answered from memory.
+#[derive(Debug)]
+pub struct AtHand {
+    /// The repository that answers.
+    pub repo: Arc<Repository>,
+    /// The name at its upstream.
+    pub name: RepositoryName,
+    /// The tag.
+    pub tag: Tag,
+    /// The answer.
+    pub manifest: ManifestAnswer,
+}
+
+/// Answers a pull of the tag `tag`, as written in the request, if everything is in memory. The two clocks are the
+/// caller's, who has read them anyway.
+pub(crate) fn pull(core: &Core, query: &RouteQuery<'_>, tag: &str, now: Instant, time: SystemTime) -> Option<AtHand> {
+    let map = core.map();
+    let found = map.find(query).ok()?;
+    if found.repo.is_passthrough() {
+        // Whoever asks is to be looked at first, before anything is looked up.
+        return None;
+    }
+    let name = match found.repo.has_library_rule() && !found.name.contains('/') {
+        true => Cow::Owned(format!("library/{}", found.name)),
+        false => Cow::Borrowed(found.name),
+    };
+    let state = core.memory.tag_by_text(&TagText { repo_key: found.repo.key(), name: &name, tag })?;
+    let (name, tag, manifest) = state.at_hand.get()?;
+    let freshness = still_fresh(found.repo, &tag, &state, now)?;
+    if core.memory.note_use(&manifest, time) {
+        core.cache.touch(&manifest.digest);
+    }
+    let repo = found.repo.clone();
+    repo.counters().pulled(PullKind::Manifest, PullOutcome::Hit);
+    Some(AtHand { repo, name, tag, manifest: manifest::answer(manifest, PullOutcome::Hit, freshness) })
+}
