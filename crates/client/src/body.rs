@@ -92,6 +92,11 @@ impl BlobBody {
         self.record.bytes()
     }
 
+    /// Notes that its reader will be busy elsewhere: the time until it asks again is not the upstream's.
+    pub fn pause(&mut self) {
+        self.waiting = false;
+    }
+
     /// Ends a body of which we have what we want.
     pub(crate) fn enough(&mut self, came: Came) {
         match came {
