@@ -92,6 +92,11 @@ impl BlobBody {
         self.record.bytes()
     }
 
+    /// Whether the next bytes wait for a limit of our own, and not for the upstream.
+    pub fn is_held_back(&self) -> bool {
+        self.pace == Pace::Later
+    }
+
     /// Notes that its reader will be busy elsewhere: the time until it asks again is not the upstream's.
     pub fn pause(&mut self) {
         self.waiting = false;

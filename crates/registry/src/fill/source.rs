@@ -160,7 +160,8 @@ impl Source {
         if let Some(chunk) = self.ready() {
             return Some(chunk);
         }
-        if patience.is_zero() {
+        // A turn is not spent on waiting for a limit of our own.
+        if patience.is_zero() || self.body.as_ref().is_some_and(BlobBody::is_held_back) {
             return None;
         }
         // Nothing is lost when the time is over: a body that was asked for bytes in vain still has them.
