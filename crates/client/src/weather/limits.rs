@@ -60,7 +60,7 @@ impl Limiter {
         let requests = requests_per_second.map(|rate| {
             let each = BURST_OF_REQUESTS / rate.get();
             // The one that comes last is in the burst too.
-            Mutex::new(Pace::new(each.as_secs_f64(), BURST_OF_REQUESTS - each))
+            Mutex::new(Pace::new(each.as_secs_f64(), BURST_OF_REQUESTS.saturating_sub(each)))
         });
         #[expect(clippy::cast_precision_loss, reason = "a rate needs no more than 52 bits")]
         let bytes = bytes_per_second.map(|rate| Mutex::new(Pace::new(1.0 / rate.get() as f64, BURST_OF_BYTES)));
@@ -234,7 +234,7 @@ mod tests {
         tokio::join!(body(), body(), body());
         let took = start.elapsed().as_millis();
         assert!((2850..3150).contains(&took), "3 MB at 1 MB a second: {took} ms");
-        tokio::time::sleep(Duration::from_secs(60)).await;
+        tokio::time::sleep(Duration::from_mins(1)).await;
         let passage = enter(&limiter).await.unwrap();
         assert!(passage.bytes(99_000).is_none(), "100 ms of what was not used may be caught up with");
         assert!(passage.bytes(10_000).is_some(), "and no more");
