@@ -19,6 +19,7 @@ mod budget;
 mod configuration;
 mod crashes;
 mod credentials;
+mod credentials_forms;
 mod exchange_log;
 mod fills;
 mod metrics;
