@@ -245,11 +245,10 @@ impl Driver {
             let mut asked = state.present.clone();
             state.wants.values().for_each(|want| asked.insert(*want));
             state.whole = match (growing.origin.repo.spec().fill_on_range, state.size) {
-                (FillOnRange::Never, _) => false,
                 (FillOnRange::Background, _) => true,
                 // Whoever fetches parts side by side is about to fetch them all.
                 (FillOnRange::After(_), _) if self.crowded => true,
-                (FillOnRange::After(_), None) => false,
+                (FillOnRange::Never, _) | (FillOnRange::After(_), None) => false,
                 #[expect(clippy::cast_precision_loss, reason = "a fraction of a size needs no more than 52 bits")]
                 (FillOnRange::After(fraction), Some(size)) => asked.total() as f64 >= fraction * size as f64,
             };

@@ -136,15 +136,14 @@ async fn pump(context: &Arc<FlowContext>, position: &FlowPosition, source: &mut 
     let mut slot = Slot::new(&context.shared.slots);
     loop {
         let soon = if slot.is_held() { source.soon(slot.patience()).await } else { None };
-        let received = match soon {
-            Some(first) => Ok(Some(first)),
-            None => {
-                // The slot goes to whoever has bytes, once ours are out of memory.
-                if let Some(end) = written(writing.take()).await {
-                    return end;
-                }
-                next_in_slot(source, &mut slot).await
+        let received = if let Some(first) = soon {
+            Ok(Some(first))
+        } else {
+            // The slot goes to whoever has bytes, once ours are out of memory.
+            if let Some(end) = written(writing.take()).await {
+                return end;
             }
+            next_in_slot(source, &mut slot).await
         };
         let (batch, len) = match received {
             Ok(Some(first)) => gather(source, first, context.batch_bytes()),

@@ -99,7 +99,9 @@ pub(super) fn is_crowd(wants: &[ByteRange]) -> bool {
         return false;
     }
     let mut wanted = RangeSet::default();
-    wants.iter().for_each(|want| wanted.insert(*want));
+    for want in wants {
+        wanted.insert(*want);
+    }
     let first = wants.iter().map(|want| want.start).min().unwrap_or_default();
     let last = wants.iter().map(|want| want.end).max().unwrap_or_default();
     wanted.total() >= CROWD as u64 * BLOCK_BYTES && wanted.total() >= (last - first) / CROWD_SPREAD

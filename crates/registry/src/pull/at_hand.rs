@@ -40,9 +40,10 @@ pub(crate) fn pull(core: &Core, query: &RouteQuery<'_>, tag: &str, now: Instant,
         // Whoever asks is to be looked at first, before anything is looked up.
         return None;
     }
-    let name = match found.repo.has_library_rule() && !found.name.contains('/') {
-        true => Cow::Owned(format!("library/{}", found.name)),
-        false => Cow::Borrowed(found.name),
+    let name = if found.repo.has_library_rule() && !found.name.contains('/') {
+        Cow::Owned(format!("library/{}", found.name))
+    } else {
+        Cow::Borrowed(found.name)
     };
     let state = core.memory.tag_by_text(&TagText { repo_key: found.repo.key(), name: &name, tag })?;
     let (name, tag, manifest) = state.at_hand.get()?;

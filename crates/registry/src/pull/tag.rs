@@ -64,18 +64,18 @@ pub(super) async fn resolve(core: &Arc<Core>, route: &Route, tag: &Tag) -> Resul
 /// pull is kept for what is not cached.
 fn meanwhile(route: &Route, state: &TagState) -> Option<Resolved> {
     let (age, spec) = (state.checked.elapsed(), route.repo.spec());
-    let stale = |reason: String| {
+    let stands_in = |reason: String| {
         let freshness = Freshness::Stale { age, reason: reason.into() };
         Some(Resolved { digest: state.digest, outcome: PullOutcome::Stale, freshness })
     };
     if age < spec.tag_ttl.saturating_add(spec.stale_while_revalidate) {
-        return stale("the tag is revalidated in the background".to_owned());
+        return stands_in("the tag is revalidated in the background".to_owned());
     }
     let limit = route.client().weather().rate_limit.filter(|limit| limit.is_low)?;
     if age > spec.tag_ttl.saturating_add(spec.stale_if_error) || spec.stale_if_error.is_zero() {
         return None;
     }
-    stale(format!(
+    stands_in(format!(
         "{} of {} pulls are left at upstream {}; the tag is revalidated in the background",
         limit.remaining,
         limit.limit,
