@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use url::Url;
 
 use crate::connect_time::ConnectSlot;
+use crate::heads::{self, ExchangeHeads};
 use crate::redact;
 use crate::weather::Passage;
 
@@ -94,12 +95,19 @@ pub struct Exchange {
     pub bytes: u64,
     /// Chosen response headers, names in lowercase.
     pub headers: Vec<(&'static str, String)>,
+    /// All headers, when the observer wants them.
+    pub heads: Option<ExchangeHeads>,
 }
 
 /// Watches exchanges. Called on the task that made the request; must be quick and must not block.
 pub trait ExchangeObserver: Send + Sync {
     /// An exchange has ended.
     fn exchange(&self, exchange: &Exchange);
+
+    /// Whether it wants to see the headers of requests and answers, redacted ([`Exchange::heads`]).
+    fn wants_heads(&self) -> bool {
+        false
+    }
 }
 
 /// Watches nothing.
@@ -152,7 +160,15 @@ impl ExchangeRecord {
                 total: Duration::ZERO,
                 bytes: 0,
                 headers: Vec::new(),
+                heads: observer.wants_heads().then(ExchangeHeads::default),
             },
+        }
+    }
+
+    /// Notes what is sent.
+    pub(crate) fn sends(&mut self, headers: &HeaderMap) {
+        if let Some(heads) = &mut self.exchange.heads {
+            heads.request = heads::shown(headers);
         }
     }
 
@@ -175,6 +191,9 @@ impl ExchangeRecord {
             .into_iter()
             .filter_map(|name| Some((name, headers.get(name)?.to_str().ok()?.chars().take(SHOWN_VALUE).collect())))
             .collect();
+        if let Some(heads) = &mut self.exchange.heads {
+            heads.response = heads::shown(headers);
+        }
     }
 
     /// Counts bytes of the body; says when more may be read, if that is not now.

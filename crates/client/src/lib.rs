@@ -24,6 +24,7 @@ mod exchange;
 mod form;
 mod guest;
 mod handshake;
+mod heads;
 mod json_object;
 mod manifests;
 mod ping;
@@ -56,6 +57,7 @@ pub use egress::{
 };
 pub use error::{ClientError, SharedError, TimeoutPhase, UpstreamAnswer};
 pub use exchange::{Exchange, ExchangeKind, ExchangeObserver, NoObserver};
+pub use heads::ExchangeHeads;
 pub use manifests::{ManifestFetch, ManifestHead};
 pub use referrers::{ReferrersApi, ReferrersFound, ReferrersList};
 pub use registry_client::RegistryClient;

@@ -138,7 +138,9 @@ impl Transport {
             attempt: outgoing.attempt.number,
         };
         let mut record = ExchangeRecord::begin(&self.observer, &start);
-        let head = noting(record.connect_slot(), self.egress.client(url).execute(request(url, outgoing)));
+        let request = request(url, outgoing);
+        record.sends(request.headers());
+        let head = noting(record.connect_slot(), self.egress.client(url).execute(request));
         let patience = Instant::now() + self.timeouts.first_byte;
         let give_up = attempt.deadline.min(patience);
         let failure = match timeout_at(give_up, head).await {

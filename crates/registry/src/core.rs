@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use crate::cache::Cache;
 use crate::error::PullError;
+use crate::exchange_log::ExchangeLogs;
 use crate::fill::Fills;
 use crate::metrics::Metrics;
 use crate::observe::Observer;
@@ -37,6 +38,7 @@ pub(crate) struct Core {
     pub(crate) metrics: Metrics,
     pub(crate) admin_lock: tokio::sync::Mutex<()>,
     pub(crate) main_ports: Vec<u16>,
+    pub(crate) exchanges: ExchangeLogs,
     file: Mutex<FileRepositories>,
     sequence: AtomicU64,
     map: ArcSwap<RepositoryMap>,
@@ -81,6 +83,7 @@ impl Core {
             metrics,
             admin_lock: tokio::sync::Mutex::new(()),
             main_ports: Vec::new(),
+            exchanges: ExchangeLogs::default(),
             file: Mutex::new(file),
             sequence: AtomicU64::new(1),
             map: ArcSwap::default(),
@@ -164,6 +167,7 @@ impl Core {
                 Err(why) => tracing::error!(repo_key = %spec.key, why, "a repository cannot be set up and is left out"),
             }
         }
+        self.exchanges.keep_only(|key| repositories.iter().any(|repository| **repository.key() == *key));
         self.metrics.repositories.set(i64::try_from(repositories.len()).unwrap_or(i64::MAX));
         self.map.store(Arc::new(RepositoryMap::new(repositories)));
         self.changes.send_modify(|generation| *generation += 1);
@@ -175,7 +179,9 @@ impl Core {
         source: Source,
         upstream: &UpstreamDefaults,
     ) -> Result<Arc<Repository>, String> {
-        let observer = Observer::new(Arc::from(spec.key.as_ref()), self.metrics.clone());
+        let key: Arc<str> = Arc::from(spec.key.as_ref());
+        let log = self.exchanges.of(&key);
+        let observer = Observer::new(key, self.metrics.clone(), log, upstream.header_trace);
         let observer: Arc<dyn client::ExchangeObserver> = Arc::new(observer);
         Repository::build(spec, source, upstream, &observer, &self.metrics).map(Arc::new)
     }

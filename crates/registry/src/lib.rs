@@ -13,6 +13,8 @@ mod cache;
 mod core;
 mod counters;
 mod error;
+mod exchange_log;
+mod explain;
 mod fill;
 mod metrics;
 mod observe;
@@ -32,14 +34,19 @@ pub use client::probe::{ImageRef, InvalidImageRef, Report};
 pub use client::{Backoff, Credential, Hedging, Reach, Timeouts};
 pub use counters::Counters;
 pub use error::{PullError, UpstreamSaid};
+pub use exchange_log::LoggedExchange;
+pub use explain::{
+    CachedPart, ExplainedCredential, ExplainedRateLimit, ExplainedRoute, ExplainedStep, ExplainedTag,
+    ExplainedUpstream, Explanation, ImageAddress, InvalidImageAddress, OfflineAnswer, PartKind, Presence,
+};
 pub use fill::{BlobStream, Piece};
 pub use metrics::{Metrics, PullKind};
 pub use outcome::{Freshness, PullOutcome};
 pub use pull::{AtHand, BlobFacts, ManifestAnswer, OpenBlob, ReferrersAnswer, TagsAnswer, TagsQuery};
 pub use registry::{Readiness, Registry, RegistryConfig, StartError, Stores};
 pub use repositories::{
-    FIELDS, FieldDoc, FieldProblem, FillOnRange, HealthCheck, NetworkSpec, Provenance, Repository, RepositoryAdmin,
-    RepositoryError, RepositorySpec, RepositoryView, Route, RouteQuery, Source, Strategy, TagPattern, UpstreamDefaults,
-    UpstreamSpec, parse_duration, parse_size,
+    FIELDS, FieldDoc, FieldProblem, FillOnRange, HeaderTrace, HealthCheck, NetworkSpec, Provenance, Repository,
+    RepositoryAdmin, RepositoryError, RepositorySpec, RepositoryView, Route, RouteQuery, Source, Strategy, TagPattern,
+    UpstreamDefaults, UpstreamSpec, parse_duration, parse_size,
 };
 pub use trace::TraceParent;

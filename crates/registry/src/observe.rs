@@ -6,23 +6,28 @@ use std::sync::Arc;
 
 use client::{Exchange, ExchangeObserver};
 
+use crate::exchange_log::ExchangeLog;
 use crate::metrics::Metrics;
+use crate::repositories::HeaderTrace;
 
 /// Watches the exchanges of one repository.
 pub(crate) struct Observer {
     repo_key: Arc<str>,
     metrics: Metrics,
+    log: Arc<ExchangeLog>,
+    trace: HeaderTrace,
 }
 
 impl Observer {
-    pub(crate) fn new(repo_key: Arc<str>, metrics: Metrics) -> Self {
-        Self { repo_key, metrics }
+    pub(crate) fn new(repo_key: Arc<str>, metrics: Metrics, log: Arc<ExchangeLog>, trace: HeaderTrace) -> Self {
+        Self { repo_key, metrics, log, trace }
     }
 }
 
 impl ExchangeObserver for Observer {
     fn exchange(&self, exchange: &Exchange) {
         self.metrics.exchanged(&self.repo_key, exchange);
+        self.log.note(exchange);
         let millis = |d: std::time::Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
         tracing::info!(
             target: "transship::upstream",
@@ -39,7 +44,13 @@ impl ExchangeObserver for Observer {
             total_ms = millis(exchange.total),
             bytes = exchange.bytes,
             headers = ?exchange.headers,
+            request_headers = exchange.heads.as_ref().map(|heads| tracing::field::debug(&heads.request)),
+            response_headers = exchange.heads.as_ref().map(|heads| tracing::field::debug(&heads.response)),
             "upstream exchange"
         );
+    }
+
+    fn wants_heads(&self) -> bool {
+        self.trace == HeaderTrace::On
     }
 }

@@ -16,6 +16,8 @@ use crate::access::{Action, Admission, CallerCredential, Principal};
 use crate::cache::Cache;
 use crate::core::{Builtins, Core, FileRepositories};
 use crate::error::PullError;
+use crate::exchange_log::LoggedExchange;
+use crate::explain::{Explanation, ImageAddress};
 use crate::fill::{Edge, Origin};
 use crate::metrics::Metrics;
 use crate::pull::{AtHand, BlobFacts, ManifestAnswer, OpenBlob, ReferrersAnswer, TagsAnswer, TagsQuery};
@@ -168,6 +170,19 @@ impl Registry {
     /// Lists tags.
     pub async fn list_tags(&self, route: &Route, query: &TagsQuery) -> Result<TagsAnswer, PullError> {
         crate::pull::list_tags(&self.core, route, query).await
+    }
+
+    /// Says what a pull of an image would do now, and why. Asks nobody and changes nothing.
+    ///
+    /// # Errors
+    /// As for [`Registry::route`]; `Storage` when the database cannot be read.
+    pub async fn explain(&self, address: &ImageAddress) -> Result<Explanation, PullError> {
+        crate::explain::explain(&self.core, address).await
+    }
+
+    /// The last exchanges of a repository with its upstreams, newest first; `None` when there is no such repository.
+    pub fn exchanges(&self, key: &str, limit: usize) -> Option<Vec<LoggedExchange>> {
+        self.core.map().get(key).map(|repo| self.core.exchanges.of(repo.key()).newest(limit))
     }
 
     /// The administrator's view of the repositories.

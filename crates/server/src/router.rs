@@ -12,6 +12,8 @@
 //! | `/api/repos/{repoKey}`           | GET PUT DELETE   | [`api::repos`]             |
 //! | `/api/repos/{repoKey}/check`     | POST             | [`api::check`]             |
 //! | `/api/upstreams`                | GET              | [`api::upstreams`]         |
+//! | `/api/repos/{repoKey}/exchanges` | GET              | [`api::exchanges`]         |
+//! | `/api/explain`                   | GET              | [`api::explain`]           |
 //! | `/metrics`                       | GET              | [`crate::metrics`]         |
 //! | `/healthz`, `/readyz`            | GET              | [`crate::health`]          |
 //!
@@ -52,6 +54,8 @@ impl Router {
             .route("/api/repos/{repoKey}", get(api::repos::read).put(api::repos::replace).delete(api::repos::delete))
             .route("/api/repos/{repoKey}/check", post(api::check::check))
             .route("/api/upstreams", get(api::upstreams::list))
+            .route("/api/repos/{repoKey}/exchanges", get(api::exchanges::list))
+            .route("/api/explain", get(api::explain::explain))
             .route_layer(axum::middleware::from_fn_with_state(app.clone(), api::require_admin));
         let rest = axum::Router::new()
             .merge(management)

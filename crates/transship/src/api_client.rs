@@ -10,7 +10,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use client::Secret;
 use oci::ErrorBody;
 use reqwest::header::CONTENT_TYPE;
-use reqwest::{StatusCode, redirect};
+use reqwest::{RequestBuilder, StatusCode, redirect};
 use serde_json::Value;
 use url::Url;
 
@@ -55,21 +55,33 @@ impl ApiClient {
 
     /// POSTs a document and reads the one that is answered.
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Value> {
+        let request = Self::http()?.post(self.at(path)?).header(CONTENT_TYPE, "application/json");
+        self.ask(request.body(body.to_string())).await
+    }
+
+    /// GETs a document.
+    pub(crate) async fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Value> {
+        let mut url = self.at(path)?;
+        url.query_pairs_mut().extend_pairs(query);
+        self.ask(Self::http()?.get(url)).await
+    }
+
+    fn at(&self, path: &str) -> Result<Url> {
+        self.server.join(path).context("the server's address cannot be used")
+    }
+
+    fn http() -> Result<reqwest::Client> {
         let client = reqwest::Client::builder()
             .no_proxy()
             .redirect(redirect::Policy::none())
             .connect_timeout(CONNECT)
             .timeout(ANSWER)
-            .build()
-            .context("cannot set up a connection")?;
-        let url = self.server.join(path).context("the server's address cannot be used")?;
-        let sent = client
-            .post(url)
-            .bearer_auth(self.token.expose())
-            .header(CONTENT_TYPE, "application/json")
-            .body(body.to_string())
-            .send()
-            .await;
+            .build();
+        client.context("cannot set up a connection")
+    }
+
+    async fn ask(&self, request: RequestBuilder) -> Result<Value> {
+        let sent = request.bearer_auth(self.token.expose()).send().await;
         let answer = sent.map_err(|error| {
             let error = anyhow::Error::new(error.without_url());
             error

@@ -12,6 +12,7 @@ use url::Url;
 use crate::check::args::{self as check, CheckArgs, UpstreamCheckArgs};
 use crate::client_config::{ContainerClient, Fallback, WELL_KNOWN, Wanted};
 use crate::config::{Environment, FlagValue, Sources, env_vars};
+use crate::explain::{self, ExplainArgs};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -74,6 +75,9 @@ pub(crate) enum Command {
     /// Check a registry by what clients and caches ask: whether it can be cached, ranged, put behind a CDN.
     #[command(after_help = check::EXAMPLES)]
     Check(Box<CheckArgs>),
+    /// Say what a pull of an image would do now, and why, without asking any upstream.
+    #[command(after_help = explain::EXAMPLES)]
+    Explain(Box<ExplainArgs>),
     /// Look at the registries that are pulled from.
     Upstream {
         #[command(subcommand)]
@@ -220,6 +224,9 @@ pub(crate) struct ServeArgs {
     /// human or json [env: TRANSSHIP_LOG_FORMAT] [default: human on a terminal, json otherwise]
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<String>,
+    /// Log the headers of upstream exchanges, redacted [env: TRANSSHIP_TRACE_UPSTREAM]
+    #[arg(long)]
+    trace_upstream: bool,
     /// OpenTelemetry collector for traces, OTLP over HTTP [env: TRANSSHIP_OTLP_ENDPOINT]
     #[arg(long, value_name = "URL")]
     otlp_endpoint: Option<String>,
@@ -251,6 +258,7 @@ impl ServeArgs {
             ("cache.max_size", "--max-size", one(self.max_size)),
             ("log.level", "--log-level", one(self.log_level)),
             ("log.format", "--log-format", one(self.log_format)),
+            ("log.trace_upstream", "--trace-upstream", one(self.trace_upstream.then(|| "true".to_owned()))),
             ("tracing.otlp_endpoint", "--otlp-endpoint", one(self.otlp_endpoint)),
             ("tls.cert", "--tls-cert", one(self.tls_cert)),
             ("tls.key", "--tls-key", one(self.tls_key)),
@@ -281,6 +289,7 @@ mod tests {
             | Command::ClientConfig(_)
             | Command::Check(_)
             | Command::Upstream { .. }
+            | Command::Explain(_)
             | Command::MockUpstream(_)
             | Command::MetricsReference
             | Command::UpstreamsReference

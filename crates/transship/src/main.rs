@@ -12,6 +12,7 @@ mod check;
 mod client_config;
 mod commands;
 mod config;
+mod explain;
 mod logging;
 mod metrics_reference;
 mod mock_script;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         Command::Secrets { command } => commands::secrets::run(command),
         Command::Config { command } => commands::config::run(&command),
         Command::Check(args) => check::check(&args),
+        Command::Explain(args) => explain::run(&args),
         Command::Upstream { command: UpstreamCommand::Check(args) } => check::check_upstream(&args),
         Command::MockUpstream(args) => commands::mock_upstream::run(&args),
         Command::MetricsReference => print(&metrics_reference::reference()),

@@ -130,6 +130,16 @@ impl Cache {
         Ok(Some(lease))
     }
 
+    /// Opens a stored blob without noting an access: for those who only look.
+    pub(crate) async fn look_at(&self, digest: &Digest) -> Result<Option<Arc<dyn BlobRead>>, PullError> {
+        self.store.open(digest).await.map_err(|e| PullError::storage(&e))
+    }
+
+    /// The size of a stored blob, without noting an access.
+    pub(crate) async fn stored_size(&self, digest: &Digest) -> Result<Option<u64>, PullError> {
+        self.store.stat(digest).await.map_err(|e| PullError::storage(&e))
+    }
+
     /// Notes that a blob was used although its bytes came from memory.
     pub(crate) fn touch(&self, digest: &Digest) {
         self.access.note(*digest, SystemTime::now());

@@ -24,6 +24,6 @@ pub(crate) use manifest::{ManifestFlight, pull as pull_manifest};
 pub(crate) use memory::Memory;
 pub use referrers::ReferrersAnswer;
 pub(crate) use referrers::{ReferrersFlight, list as list_referrers};
-pub(crate) use tag::TagFlight;
+pub(crate) use tag::{TagFlight, TagKnowledge, look_up as look_up_tag};
 pub(crate) use tags::list as list_tags;
 pub use tags::{TagsAnswer, TagsQuery};

@@ -137,6 +137,28 @@ async fn check(core: Arc<Core>, route: Route, tag: Tag) -> Result<Resolved, Pull
     }
 }
 
+/// What a pull would know of a tag before it asks anybody.
+pub(crate) struct TagKnowledge {
+    /// What it was when it was last confirmed, and how long ago that is.
+    pub(crate) known: Option<(Digest, Duration)>,
+    /// The answer that a pull would give without asking.
+    pub(crate) answer: Option<Resolved>,
+    /// Why a pull would be refused without asking.
+    pub(crate) absent: Option<PullError>,
+}
+
+/// Looks a tag up without asking anybody.
+pub(crate) async fn look_up(core: &Core, route: &Route, tag: &Tag) -> Result<TagKnowledge, PullError> {
+    let key: TagKey = (route.repo.key().clone(), route.name.clone(), tag.clone());
+    let state = match core.memory.tag(&key) {
+        Some(state) => Some((*state).clone()),
+        None => remembered(core, route, tag).await?,
+    };
+    let answer = state.as_ref().and_then(|state| trusted(route, tag, state));
+    let absent = core.memory.absent(route, &Reference::Tag(tag.clone())).filter(|_| answer.is_none());
+    Ok(TagKnowledge { known: state.map(|state| (state.digest, state.checked.elapsed())), answer, absent })
+}
+
 /// What the database knows of the tag. A time in the future (the clock was set back) counts as long ago.
 async fn remembered(core: &Core, route: &Route, tag: &Tag) -> Result<Option<TagState>, PullError> {
     let row =

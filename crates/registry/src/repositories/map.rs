@@ -134,6 +134,11 @@ impl RepositoryMap {
         self.by_key.get(key)
     }
 
+    /// Whether a repository has the upstream `host`.
+    pub(crate) fn has_upstream(&self, host: &str) -> bool {
+        self.by_upstream.contains_key(host)
+    }
+
     /// Finds the repository and the upstream name for a request.
     pub(crate) fn route(&self, query: &RouteQuery<'_>) -> Result<Route, PullError> {
         self.find(query)?.route()

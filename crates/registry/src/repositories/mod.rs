@@ -22,6 +22,6 @@ pub(crate) use map::RepositoryMap;
 pub use map::{Route, RouteQuery};
 pub use network::NetworkSpec;
 pub use pattern::TagPattern;
-pub use repository::{Repository, Source, UpstreamDefaults};
+pub use repository::{HeaderTrace, Repository, Source, UpstreamDefaults};
 pub use size::parse_size;
 pub use spec::{FillOnRange, HealthCheck, RepositorySpec, Strategy, UpstreamSpec, parse_duration};

@@ -39,6 +39,16 @@ impl Source {
     }
 }
 
+/// Whether the headers of upstream exchanges are kept and logged, redacted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HeaderTrace {
+    /// They are not; a few response headers are all the same.
+    #[default]
+    Off,
+    /// They are.
+    On,
+}
+
 /// How clients of all upstreams behave.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpstreamDefaults {
@@ -56,6 +66,8 @@ pub struct UpstreamDefaults {
     pub hedging: Hedging,
     /// What is known of hosts: one for the process.
     pub climate: Climate,
+    /// Whether the headers of exchanges are kept and logged.
+    pub header_trace: HeaderTrace,
 }
 
 impl Default for UpstreamDefaults {
@@ -68,6 +80,7 @@ impl Default for UpstreamDefaults {
             backoff: Backoff::default(),
             hedging: Hedging::default(),
             climate: Climate::default(),
+            header_trace: HeaderTrace::default(),
         }
     }
 }

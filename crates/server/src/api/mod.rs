@@ -4,6 +4,8 @@
 //! token itself is not in memory, only its hash.
 
 pub(crate) mod check;
+pub(crate) mod exchanges;
+pub(crate) mod explain;
 pub(crate) mod json_body;
 pub(crate) mod repos;
 pub(crate) mod upstreams;
@@ -57,6 +59,17 @@ impl fmt::Debug for AdminToken {
 
 fn hash(bytes: &[u8]) -> [u8; 32] {
     digest(&SHA256, bytes).as_ref().try_into().expect("SHA-256 gives 32 bytes")
+}
+
+/// The value of a query parameter that may stand once.
+fn once<'a>(pairs: &'a [(String, String)], name: &str) -> Result<Option<&'a str>, Failure> {
+    let mut values = pairs.iter().filter(|(given, _)| given == name).map(|(_, value)| value.as_str());
+    let first = values.next();
+    if values.next().is_some() {
+        let message = format!("{name}: stands more than once");
+        return Err(Failure::new(StatusCode::BAD_REQUEST, ErrorCode::Unsupported, message));
+    }
+    Ok(first)
 }
 
 /// Lets a call pass that shows the admin token.

@@ -42,6 +42,7 @@ pub(crate) const ALL: &[EnvVar] = &[
     sets("TRANSSHIP_CACHE_DIR", "cache_dir", "The folder that holds everything."),
     sets("TRANSSHIP_CACHE_MAX_SIZE", "cache.max_size", "The cache's budget."),
     sets("TRANSSHIP_LOG_LEVEL", "log.level", "How much is logged."),
+    sets("TRANSSHIP_TRACE_UPSTREAM", "log.trace_upstream", "Whether headers of upstream exchanges are logged."),
     sets("TRANSSHIP_LOG_FORMAT", "log.format", "The form of the log."),
     sets("TRANSSHIP_OTLP_ENDPOINT", "tracing.otlp_endpoint", "Where traces are sent."),
     sets("TRANSSHIP_TLS_CERT", "tls.cert", "The certificate chain, PEM."),
@@ -62,7 +63,7 @@ pub(crate) const ALL: &[EnvVar] = &[
     EnvVar {
         name: SERVER,
         field: None,
-        meaning: "The running server that `transship upstream check` asks, as `--server`.",
+        meaning: "The running server that `transship upstream check` and `transship explain` ask, as `--server`.",
     },
     EnvVar { name: CHECK_USERNAME, field: None, meaning: "The user name of `transship check`, as `--username`." },
     EnvVar { name: CHECK_PASSWORD, field: None, meaning: "The password of `transship check`." },

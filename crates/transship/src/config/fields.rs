@@ -108,6 +108,14 @@ pub(crate) const FIELDS: &[Field] = &[
         meaning: "`error`, `warn`, `info`, `debug`, `trace` or `off`; also by target: `info,transship_client=debug`. A bare level is for this program's own code: libraries say warnings and errors only, unless named (`hyper=debug` may print credentials). The line of each request has the target `transship::request` and the level `info`, that of each upstream exchange `transship::upstream`.",
     },
     Field {
+        path: "log.trace_upstream",
+        kind: Kind::Flag,
+        default: "`false`",
+        example: "true",
+        change: Change::Reload,
+        meaning: "Whether the lines of upstream exchanges, and `GET /api/repos/{repoKey}/exchanges`, have the headers of request and answer. Values are shown of headers known to be harmless; of all others only the names, of `Authorization` only the scheme.",
+    },
+    Field {
         path: "log.format",
         kind: Kind::Choice(&["human", "json"]),
         default: "`human` on a terminal, `json` otherwise",

@@ -51,6 +51,7 @@ pub(crate) struct RawTls {
 pub(crate) struct RawLog {
     pub(crate) level: Option<LogFilter>,
     pub(crate) format: Option<LogFormat>,
+    pub(crate) trace_upstream: Option<bool>,
 }
 
 #[derive(Deserialize, Default)]

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use client::{Secret, Timeouts};
-use registry::{Backoff, Hedging, RepositorySpec, UpstreamDefaults};
+use registry::{Backoff, HeaderTrace, Hedging, RepositorySpec, UpstreamDefaults};
 use serde_json::{Map, Value};
 use url::Url;
 
@@ -189,6 +189,7 @@ impl Sources {
             log_format: raw.log.format,
             otlp_endpoint: raw.tracing.otlp_endpoint,
             upstream: UpstreamDefaults {
+                header_trace: if raw.log.trace_upstream.unwrap_or(false) { HeaderTrace::On } else { HeaderTrace::Off },
                 proxies: proxies::resolve(&raw.upstream, &self.environment, document, problems),
                 ..upstream(&raw.upstream, document, problems)
             },

@@ -21,6 +21,7 @@ mod crashes;
 mod credentials;
 mod credentials_forms;
 mod exchange_log;
+mod explain;
 mod fills;
 mod metrics;
 mod passthrough;

@@ -1,0 +1,73 @@
+//! Says what a pull of an image would do now, and why.
+//!
+//! Must not ask anybody nor change anything: no request upstream, no access time, nothing fetched or dropped. Invariant:
+//! what is said follows from the same knowledge, by the same rules, that a pull would go by.
+
+mod address;
+mod answer;
+mod offline;
+mod parts;
+mod plan;
+mod tag;
+mod upstreams;
+mod words;
+
+use oci::Reference;
+
+use crate::core::Core;
+use crate::error::PullError;
+use crate::repositories::Route;
+
+pub use address::{ImageAddress, InvalidImageAddress};
+pub use answer::{
+    CachedPart, ExplainedCredential, ExplainedRateLimit, ExplainedRoute, ExplainedStep, ExplainedTag,
+    ExplainedUpstream, Explanation, OfflineAnswer, PartKind, Presence,
+};
+
+/// Explains an image.
+pub(crate) async fn explain(core: &Core, address: &ImageAddress) -> Result<Explanation, PullError> {
+    let (route, how) = address.resolve(&core.map())?;
+    let known = match address.reference() {
+        Reference::Tag(tag) => Some((tag, crate::pull::look_up_tag(core, &route, tag).await?)),
+        Reference::Digest(_) => None,
+    };
+    let root = match (address.reference(), &known) {
+        (Reference::Digest(digest), _) => Some(*digest),
+        (Reference::Tag(_), Some((_, known))) => known.known.map(|(digest, _)| digest),
+        (Reference::Tag(_), None) => None,
+    };
+    let found = match &root {
+        Some(digest) => parts::collect(core, &route, digest).await?,
+        None => parts::Found::default(),
+    };
+    let tag = match &known {
+        Some((tag, known)) => Some(tag::explained(core, &route, tag, known).await?),
+        None => None,
+    };
+    Ok(Explanation {
+        image: address.text().to_owned(),
+        rights: rights(&route),
+        upstreams: upstreams::explained(&route),
+        pull_now: plan::steps(&route, address.reference(), tag.as_ref(), &found.parts),
+        offline: offline::answer(&route, tag.as_ref(), &found),
+        route: ExplainedRoute {
+            repo_key: route.repo.key().to_string(),
+            configured_by: route.repo.source().as_str().to_owned(),
+            library_added: address.added(&route),
+            name: route.name.to_string(),
+            reference: address.reference().to_string(),
+            how,
+        },
+        tag,
+        parts: found.parts,
+        parts_left_out: found.left_out,
+    })
+}
+
+fn rights(route: &Route) -> String {
+    if route.repo.is_passthrough() {
+        return "the caller's own (auth: passthrough): upstream decides for each caller before anything is served"
+            .to_owned();
+    }
+    "the repository's: whoever reaches this server may pull what its credential may".to_owned()
+}
