@@ -98,7 +98,7 @@ impl RepositoryAdmin {
                 .map(|(name, tag)| ImageRef { name, reference: Some(tag.into()) }),
         };
         let probe = Probe::of(repo.client()).map_err(|error| RepositoryError::Uncheckable(error.to_string()))?;
-        Ok(probe.run(image.as_ref(), &|_| {}).await)
+        Ok(Box::pin(probe.run(image.as_ref(), &|_| {})).await)
     }
 
     /// Adds the repository that `document` describes; its `key` field names it. A built-in one may be overridden.
