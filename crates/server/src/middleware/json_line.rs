@@ -41,7 +41,7 @@ impl<'a> JsonLine<'a> {
     pub(crate) fn text(&mut self, key: &'static str, value: &str) -> io::Result<()> {
         self.key(key);
         // Without a way out of the loop it is done many bytes at once.
-        if value.bytes().fold(false, |odd, byte| odd | (byte < b' ') | (byte == b'"') | (byte == b'\\')) {
+        if value.bytes().filter(|byte| matches!(byte, 0..b' ' | b'"' | b'\\')).count() > 0 {
             return Ok(serde_json::to_writer(&mut *self.out, value)?);
         }
         self.out.push(b'"');

@@ -73,11 +73,11 @@ fn head(manifest: &ManifestAnswer, line: &mut RequestLine) -> Option<HeaderMap> 
     if remaining.as_secs() == 0 {
         return None;
     }
-    let life = age.saturating_add(*remaining).as_secs();
-    let ready = manifest.beside(|| ReadyHead { headers: template(manifest), life })?;
+    let whole_life = age.saturating_add(*remaining).as_secs();
+    let ready = manifest.beside(|| ReadyHead { headers: template(manifest), life: whole_life })?;
     let mut headers = ready.headers.clone();
-    if ready.life != life {
-        headers.insert(header::CACHE_CONTROL, max_age(life));
+    if ready.life != whole_life {
+        headers.insert(header::CACHE_CONTROL, max_age(whole_life));
     }
     headers.insert(header::AGE, HeaderValue::from(age.as_secs()));
     headers.insert(X_REQUEST_ID, line.record().request_id.header());

@@ -38,8 +38,8 @@ async fn the_short_way_to_a_manifest_answers_as_the_long_one_does() {
     let path = Lab::manifest_path("1");
     assert_eq!(lab.get(&path).await.header("cache-status"), "transship; fwd=uri-miss");
     for method in ["GET", "HEAD"] {
-        let ask =
-            |headers: &'static [(&str, &str)]| http::send(&lab.client, method, &lab.url(&path), headers, Vec::new());
+        let url = lab.url(&path);
+        let ask = |headers: &'static [(&str, &str)]| http::send(&lab.client, method, &url, headers, Vec::new());
         // A condition that does not hold makes a request unusual and changes nothing about its answer.
         let [mut short, mut long] = [ask(&[]).await, ask(&[("If-None-Match", "\"other\"")]).await];
         assert!(short.body == long.body, "{method}");
