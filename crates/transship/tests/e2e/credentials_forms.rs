@@ -125,7 +125,8 @@ async fn a_private_image_comes_with_each_form_and_no_secret_is_shown() {
         let layer = &image.layers()[0];
         let blob = http::send(&client, "GET", &format!("{name}/blobs/{}", layer.digest), &[], Vec::new()).await;
         assert_eq!((blob.status, blob.body == layer.bytes), (200, true), "{at}");
-        shown += &format!("{:?} {:?}", manifest.headers, blob.headers);
+        let heads = format!("{:?} {:?}", manifest.headers, blob.headers);
+        shown.push_str(&heads);
         shown += &manage(&client, &transship, "GET", &format!("/api/repos/form{at}"), None).await.text();
         let basic = fake.account().unwrap().basic();
         let leaked = fake.asked_beyond().iter().any(|seen| {
