@@ -119,10 +119,11 @@ async fn failures_of_upstream_have_the_status_that_makes_clients_do_the_right_th
         (Fault::status(401), 403, "DENIED"),
         (Fault::status(403), 403, "DENIED"),
         (Fault::status(404), 404, "MANIFEST_UNKNOWN"),
-        (Fault::too_many_requests(Some("7")), 429, "TOOMANYREQUESTS"),
         (Fault::status(500), 502, "UNKNOWN"),
         (Fault::status(503), 502, "UNKNOWN"),
         (Fault::html_page(), 502, "UNKNOWN|MANIFEST_INVALID"),
+        // The last: the upstream's wish is heeded for whatever is asked after it.
+        (Fault::too_many_requests(Some("7")), 429, "TOOMANYREQUESTS"),
     ];
     for (number, (fault, status, code)) in cases.into_iter().enumerate() {
         let tag = format!("case-{number}");
