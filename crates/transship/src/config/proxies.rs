@@ -33,7 +33,7 @@ pub(super) fn resolve(
     };
     match raw.proxy.as_deref() {
         None => {
-            if login.is_some() || !raw.no_proxy.is_empty() {
+            if login.is_some() || raw.no_proxy.as_ref().is_some_and(|hosts| !hosts.is_empty()) {
                 report("upstream.proxy", "required when its user name, password or exceptions are given".into());
             }
             Proxies::default()
@@ -45,7 +45,7 @@ pub(super) fn resolve(
             from_environment(raw, environment, problems)
         }
         Some(url) => match ProxyServer::new(url, login) {
-            Ok(server) => Proxies::all(&server, raw.no_proxy.clone()),
+            Ok(server) => Proxies::all(&server, raw.no_proxy.clone().unwrap_or_default()),
             Err(message) => {
                 report("upstream.proxy", format!("{message}, or env"));
                 Proxies::default()
@@ -67,5 +67,5 @@ fn from_environment(raw: &RawUpstream, environment: &Environment, problems: &mut
     let http = server(&["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"]);
     let named = first(&["NO_PROXY", "no_proxy"]).map(|(_, value)| value).unwrap_or_default();
     let named = named.split(',').map(str::trim).filter(|host| !host.is_empty()).map(str::to_owned);
-    Proxies { http, https, except: raw.no_proxy.iter().cloned().chain(named).collect() }
+    Proxies { http, https, except: raw.no_proxy.iter().flatten().cloned().chain(named).collect() }
 }

@@ -85,7 +85,7 @@ pub(crate) struct RawUpstream {
     pub(crate) proxy: Option<String>,
     pub(crate) proxy_username: Option<String>,
     pub(crate) proxy_password: Option<String>,
-    pub(crate) no_proxy: Vec<String>,
+    pub(crate) no_proxy: Option<Vec<String>>,
     pub(crate) dns_server: Option<SocketAddr>,
 }
 
