@@ -6,11 +6,14 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::header::LINK;
 use http::{HeaderMap, HeaderName, StatusCode};
+use oci::Link;
 use url::Url;
 
 use crate::error::ClientError;
 use crate::exchange::ExchangeRecord;
+use crate::registry_client::is_page;
 
 /// Who gave the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +66,21 @@ impl Answer {
     {
         let Some(text) = self.single(name)? else { return Ok(None) };
         text.trim().parse().map(Some).map_err(|error| self.protocol(format!("a bad {name} header: {error}")))
+    }
+
+    /// Where the `Link` header says that a list goes on (RFC 8288). It is upstream's word and may name any place.
+    pub(crate) fn next_page(&self, asked: &Url, list: &str) -> Result<Option<Url>, ClientError> {
+        if is_page(self) {
+            return Err(self.protocol(format!("an HTML page instead of {list}")));
+        }
+        for value in self.headers.get_all(LINK) {
+            let text = value.to_str().map_err(|_| self.protocol("a Link header that is not text"))?;
+            let links = Link::parse_all(text).map_err(|error| self.protocol(error.to_string()))?;
+            let Some(next) = links.iter().find(|link| link.is_next()) else { continue };
+            let target = asked.join(next.target());
+            return target.map(Some).map_err(|error| self.protocol(format!("a bad Link header: {error}")));
+        }
+        Ok(None)
     }
 
     pub(crate) fn protocol(&self, what: impl Into<String>) -> ClientError {

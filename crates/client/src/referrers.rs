@@ -7,21 +7,20 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use http::header::{ACCEPT, LINK};
+use http::header::ACCEPT;
 use http::{HeaderValue, Method};
 use oci::limits::{MAX_MANIFEST_BYTES, MAX_REFERRERS};
-use oci::{Digest, Link, MediaType, Reference, Referrer, RepositoryName, parse_referrers};
+use oci::{Digest, MediaType, Reference, Referrer, RepositoryName, parse_referrers};
 use tokio::time::Instant;
 use url::Url;
 
-use crate::answer::Answer;
 use crate::body::read_document;
 use crate::error::ClientError;
 use crate::exchange::ExchangeKind;
 use crate::handshake::Call;
 use crate::manifests::ManifestFetch;
 use crate::profiles::{Profile, Referrers as Support};
-use crate::registry_client::{RegistryClient, call, is_page};
+use crate::registry_client::{RegistryClient, call};
 use crate::transport::Attempt;
 
 /// Most pages read.
@@ -156,8 +155,9 @@ impl RegistryClient {
 
     async fn referrers_page(&self, call: &Call, attempt: Attempt) -> Result<(Vec<Referrer>, Option<Url>), ClientError> {
         let answer = self.ask(call, attempt).await?;
-        let next = match next_page(&answer, &call.url) {
-            Ok(next) => next,
+        // Of the link only the query is taken, so it cannot lead to another host or path.
+        let next = match answer.next_page(&call.url, "a list of referrers") {
+            Ok(next) => next.map(|next| with_query(&call.url, next.query())),
             Err(error) => return Err(answer.reject(error)),
         };
         let body = read_document(answer, "a list of referrers", MAX_MANIFEST_BYTES).await?;
@@ -216,20 +216,8 @@ impl RegistryClient {
     }
 }
 
-/// The next page: of the link only the query is taken, so it cannot lead to another host or path.
-fn next_page(answer: &Answer, asked: &Url) -> Result<Option<Url>, ClientError> {
-    if is_page(answer) {
-        return Err(answer.protocol("an HTML page instead of a list of referrers"));
-    }
-    for value in answer.headers.get_all(LINK) {
-        let text = value.to_str().map_err(|_| answer.protocol("a Link header that is not text"))?;
-        let links = Link::parse_all(text).map_err(|error| answer.protocol(error.to_string()))?;
-        let Some(next) = links.iter().find(|link| link.is_next()) else { continue };
-        let target =
-            asked.join(next.target()).map_err(|error| answer.protocol(format!("a bad Link header: {error}")))?;
-        let mut url = asked.clone();
-        url.set_query(target.query());
-        return Ok(Some(url));
-    }
-    Ok(None)
+fn with_query(asked: &Url, query: Option<&str>) -> Url {
+    let mut url = asked.clone();
+    url.set_query(query);
+    url
 }

@@ -4,9 +4,8 @@
 //! `last` parameter is used, its host never; a list that does not get on is an error, not an endless loop.
 
 use http::Method;
-use http::header::LINK;
 use oci::limits::MAX_TAGS_BODY;
-use oci::{Link, RepositoryName, Tag};
+use oci::{RepositoryName, Tag};
 use serde::Deserialize;
 use url::Url;
 
@@ -16,7 +15,7 @@ use crate::error::ClientError;
 use crate::exchange::ExchangeKind;
 use crate::handshake::Call;
 use crate::json_object;
-use crate::registry_client::{RegistryClient, call, is_page};
+use crate::registry_client::{RegistryClient, call};
 use crate::transport::Attempt;
 
 /// One page of tags.
@@ -89,17 +88,7 @@ enum Next {
 }
 
 fn next_page(answer: &Answer, asked: &Url) -> Result<Next, ClientError> {
-    if is_page(answer) {
-        return Err(answer.protocol("an HTML page instead of a tag list"));
-    }
-    for value in answer.headers.get_all(LINK) {
-        let text = value.to_str().map_err(|_| answer.protocol("a Link header that is not text"))?;
-        let links = Link::parse_all(text).map_err(|error| answer.protocol(error.to_string()))?;
-        let Some(next) = links.iter().find(|link| link.is_next()) else { continue };
-        let target =
-            asked.join(next.target()).map_err(|error| answer.protocol(format!("a bad Link header: {error}")))?;
-        let last = target.query_pairs().find(|(name, _)| name == "last").map(|(_, value)| value.into_owned());
-        return Ok(last.filter(|last| !last.is_empty()).map_or(Next::Unsaid, Next::After));
-    }
-    Ok(Next::None)
+    let Some(target) = answer.next_page(asked, "a tag list")? else { return Ok(Next::None) };
+    let last = target.query_pairs().find(|(name, _)| name == "last").map(|(_, value)| value.into_owned());
+    Ok(last.filter(|last| !last.is_empty()).map_or(Next::Unsaid, Next::After))
 }
