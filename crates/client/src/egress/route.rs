@@ -98,11 +98,13 @@ impl Egress {
 
     /// The URL as one of the upstream where it names one of the servers of its service: servers speak of themselves by
     /// their own name, in redirects and token realms.
-    pub(crate) fn canonical(&self, mut url: Url) -> Url {
+    pub(crate) fn canonical(&self, url: Url) -> Url {
         let ours = self.pool.as_ref().is_some_and(|pool| pool.is_target(&url));
-        if ours && url.scheme() == self.upstream.scheme() && url.set_host(self.upstream.host_str()).is_ok() {
-            // A URL with a host can be without a port.
-            let _ = url.set_port(None);
+        if ours && url.scheme() == self.upstream.scheme() {
+            let mut own = url.clone();
+            if own.set_host(self.upstream.host_str()).is_ok() && own.set_port(None).is_ok() {
+                return own;
+            }
         }
         url
     }
