@@ -169,10 +169,12 @@ async fn ask_size(core: Arc<Core>, route: Route, digest: Digest) -> Result<u64, 
     if !linked && answered.by.role() == Role::Named {
         link(&core, &route, &digest).await;
     }
-    let head = answered.value;
-    head.size.ok_or_else(|| PullError::UpstreamFailed {
+    let size = answered.value.size.ok_or_else(|| PullError::UpstreamFailed {
         said: super::manifest::said(&route, "does not tell the size of a blob"),
-    })
+    })?;
+    // Before the flight ends: whoever comes after it finds this.
+    core.memory.keep_size(&route, &digest, size);
+    Ok(size)
 }
 
 /// Asks upstream whether this name has the blob. Its answer, or that of a mirror that stands in for it, is noted as a link.
@@ -211,7 +213,7 @@ async fn not_stored(
     let origin = origin(core, route, digest).await?;
     known_absent(core, route, digest)?;
     let Some(header) = ranges else { return whole(core, route, &origin).await };
-    let size = match core.fills.size(&origin) {
+    let size = match core.fills.size(&origin).or_else(|| core.memory.size(route, digest)) {
         Some(size) => size,
         None => match known_size(core, route, digest).await? {
             Some(size) => size,

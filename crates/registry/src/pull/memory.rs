@@ -24,7 +24,7 @@ const MANIFEST_BYTES: u64 = 16 << 20;
 const ENTRIES: u64 = 50_000;
 /// Lists of referrers kept in memory; each is a few entries, a few hundred bytes.
 const REFERRERS: u64 = 5_000;
-/// How long an upstream's 404 is believed.
+/// How long an upstream's 404 is believed, and the size it told of a blob that no manifest lists.
 const ABSENT_FOR: Duration = Duration::from_secs(10);
 
 /// A manifest in memory.
@@ -116,8 +116,8 @@ impl Equivalent<TagKey> for TagText<'_> {
 }
 
 type LinkKey = (Arc<str>, RepositoryName, Digest);
-/// What upstream does not have for one caller it may have for another.
-type AbsentKey = (Arc<str>, RepositoryName, Reference, Principal);
+/// What upstream answered to one caller: another may hear something else.
+type AnswerKey = (Arc<str>, RepositoryName, Reference, Principal);
 
 /// The maps.
 pub(crate) struct Memory {
@@ -125,7 +125,8 @@ pub(crate) struct Memory {
     tags: moka::sync::Cache<TagKey, Arc<TagState>>,
     links: moka::sync::Cache<LinkKey, ()>,
     referrers: moka::sync::Cache<ReferrersKey, ReferrersState>,
-    absent: moka::sync::Cache<AbsentKey, PullError>,
+    absent: moka::sync::Cache<AnswerKey, PullError>,
+    sizes: moka::sync::Cache<AnswerKey, u64>,
 }
 
 impl Memory {
@@ -138,6 +139,7 @@ impl Memory {
             links: moka::sync::Cache::new(ENTRIES),
             referrers: moka::sync::Cache::new(REFERRERS),
             absent: moka::sync::Cache::builder().max_capacity(ENTRIES / 5).time_to_live(ABSENT_FOR).build(),
+            sizes: moka::sync::Cache::builder().max_capacity(ENTRIES / 5).time_to_live(ABSENT_FOR).build(),
         }
     }
 
@@ -197,12 +199,22 @@ impl Memory {
 
     /// Why `reference` is known to be absent, if it is.
     pub(crate) fn absent(&self, route: &Route, reference: &Reference) -> Option<PullError> {
-        self.absent.get(&absent_key(route, reference))
+        self.absent.get(&answer_key(route, reference))
     }
 
     /// Remembers an authoritative 404 for a short while.
     pub(crate) fn keep_absent(&self, route: &Route, reference: &Reference, error: &PullError) {
-        self.absent.insert(absent_key(route, reference), error.clone());
+        self.absent.insert(answer_key(route, reference), error.clone());
+    }
+
+    /// The size that this caller's upstream told of a blob a moment ago.
+    pub(crate) fn size(&self, route: &Route, digest: &Digest) -> Option<u64> {
+        self.sizes.get(&answer_key(route, &Reference::Digest(*digest)))
+    }
+
+    /// Remembers a size for a short while: parts of a blob are asked for side by side, and come a little apart.
+    pub(crate) fn keep_size(&self, route: &Route, digest: &Digest, size: u64) {
+        self.sizes.insert(answer_key(route, &Reference::Digest(*digest)), size);
     }
 
     /// Forgets everything that depends on which repositories there are.
@@ -211,10 +223,11 @@ impl Memory {
         self.links.invalidate_all();
         self.referrers.invalidate_all();
         self.absent.invalidate_all();
+        self.sizes.invalidate_all();
     }
 }
 
-fn absent_key(route: &Route, reference: &Reference) -> AbsentKey {
+fn answer_key(route: &Route, reference: &Reference) -> AnswerKey {
     (route.repo.key().clone(), route.name.clone(), reference.clone(), route.principal())
 }
 
