@@ -42,9 +42,13 @@ pub(crate) struct House {
 ///
 /// # Errors
 /// The first thing that is in the way, with what to do about it.
-pub(crate) async fn build(config: &Config, access_log: AccessLog, make_span: Option<MakeSpan>) -> Result<House> {
+pub(crate) async fn build(
+    config: &Config,
+    cache_dir: CacheDir,
+    access_log: AccessLog,
+    make_span: Option<MakeSpan>,
+) -> Result<House> {
     let tls = config.tls.as_ref().map(|files| Tls::load(&files.cert, &files.key)).transpose()?;
-    let cache_dir = CacheDir::open(&config.cache_dir)?;
     let budget = cache_dir.budget(config.max_size)?;
     // The database comes first: its lock keeps a second process away from all the rest.
     let metadata = open_metadata(config, &cache_dir).await?;

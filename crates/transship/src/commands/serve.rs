@@ -82,10 +82,10 @@ async fn run(
     // Before anything is made: a signal during the start must not leave half of it.
     let mut signals = Signals::listen().context("cannot listen to signals")?;
     let open_files = process_limits::raise_open_files();
-    // Before the certificate is read, so that no change of it is missed.
     let cache_dir = CacheDir::open(&config.cache_dir)?;
+    // Before the certificate and the keys are read, so that no change of them is missed.
     let mut watch = FileWatch::start(watched(&sources, &config, &cache_dir));
-    let house = wire::build(&config, access_log, make_span).await?;
+    let house = wire::build(&config, cache_dir, access_log, make_span).await?;
     announce(&house, &config, open_files);
     let mut reloader = Reloader::new(sources, config, logging);
     let mut changes = house.registry.changes();
