@@ -220,7 +220,7 @@ mod tests {
             {"token": "t"},
             {"token_file": "/run/secrets/t"},
             {"identity_token": "t"},
-            {"docker_config": "/root/.docker/config.json"},
+            {"docker_config": "/etc/transship/docker.json"},
             {"helper": "ecr-login"},
             {"exec": {"command": ["/bin/get", "-x"], "lifetime": "5m", "env": {"A": "b"}}},
             {"ecr": {"access_key_id": "A", "secret_access_key": "s", "region": "eu-west-1"}},
