@@ -1,6 +1,7 @@
 //! Carries a plan out on a connection: head, then the body piece by piece, interrupted where the plan says so.
 //!
-//! Must not know: why. Invariant: every body byte the socket took is counted in the log entry before the next is sent.
+//! Must not know: why. Invariant: a body byte is counted in the log entry before the client can have it; a piece that the
+//! socket refused is taken back.
 
 use std::io;
 use std::time::SystemTime;
@@ -47,9 +48,7 @@ pub(crate) async fn deliver(connection: &mut Connection, request: &Entry, plan: 
             break;
         }
         let until = interruptions.peek().map_or(total, |(at, _)| total.min(*at));
-        let sent = send_piece(connection, &plan, framing, offset, until).await?;
-        request.sent(sent);
-        offset += sent;
+        offset += send_piece(connection, request, &plan, framing, offset, until).await?;
         if !plan.pace.pause.is_zero() {
             tokio::time::sleep(plan.pace.pause).await;
         }
@@ -70,6 +69,7 @@ fn after(framing: Framing) -> After {
 /// One piece of the body (or of the filler after it) that ends at or before `until`; returns its length.
 async fn send_piece(
     connection: &mut Connection,
+    request: &Entry,
     plan: &Plan,
     framing: Framing,
     offset: u64,
@@ -86,15 +86,24 @@ async fn send_piece(
     } else {
         &FILLER[..length.min(FILLER.len())]
     };
+    let bytes = piece.len() as u64;
+    request.sending(bytes);
+    let written = write_piece(connection, framing, piece).await;
+    if written.is_err() {
+        request.not_sent(bytes);
+    }
+    written.map(|()| bytes)
+}
+
+async fn write_piece(connection: &mut Connection, framing: Framing, piece: &[u8]) -> io::Result<()> {
     match framing {
-        Framing::Length(_) | Framing::Close => connection.write_all(piece).await?,
+        Framing::Length(_) | Framing::Close => connection.write_all(piece).await,
         Framing::Chunked | Framing::ChunkedUnended => {
             connection.write_all(format!("{:x}\r\n", piece.len()).as_bytes()).await?;
             connection.write_all(piece).await?;
-            connection.write_all(b"\r\n").await?;
+            connection.write_all(b"\r\n").await
         }
     }
-    Ok(piece.len() as u64)
 }
 
 /// A copy with the wanted bytes inverted, or `None` when none of them lies in this piece.

@@ -26,7 +26,7 @@ pub struct Request {
     pub headers: Vec<(String, String)>,
     /// The status that was answered; `None` while nothing was.
     pub status: Option<u16>,
-    /// Body bytes the socket took so far (framing and headers not counted).
+    /// Body bytes given to the socket so far (framing and headers not counted).
     pub bytes_sent: u64,
     /// The body of the request: forms are short.
     pub body: Vec<u8>,
@@ -75,8 +75,12 @@ impl Entry {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    pub(crate) fn sent(&self, bytes: u64) {
+    pub(crate) fn sending(&self, bytes: u64) {
         self.bytes_sent.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn not_sent(&self, bytes: u64) {
+        self.bytes_sent.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     fn snapshot(&self) -> Request {
