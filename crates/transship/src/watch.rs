@@ -51,6 +51,15 @@ impl FileWatch {
         Self { files, seen, events, stirred: false, _watcher: watcher }
     }
 
+    /// Takes files that were not there before as they are now: who starts makes some of them, which is no change.
+    pub(crate) fn take_new_files(&mut self) {
+        for (file, seen) in self.files.iter().zip(&mut self.seen) {
+            if seen.is_none() {
+                *seen = fingerprint_of(file);
+            }
+        }
+    }
+
     /// Waits for the next change. Cancel-safe: a change that was not told yet is told by the next call.
     pub(crate) async fn changed(&mut self) {
         loop {
@@ -93,7 +102,11 @@ fn folder_of(file: &Path) -> &Path {
 
 /// What the files hold; none for one that cannot be read.
 fn fingerprint(files: &[PathBuf]) -> Vec<Option<Digest>> {
-    files.iter().map(|file| std::fs::read(file).ok().map(|bytes| Digest::sha256_of(&bytes))).collect()
+    files.iter().map(|file| fingerprint_of(file)).collect()
+}
+
+fn fingerprint_of(file: &Path) -> Option<Digest> {
+    std::fs::read(file).ok().map(|bytes| Digest::sha256_of(&bytes))
 }
 
 #[cfg(test)]
@@ -130,6 +143,22 @@ mod tests {
         told(&mut watch).await;
 
         fs::write(at("t.yaml"), "4").unwrap();
+        told(&mut watch).await;
+    }
+
+    #[tokio::test]
+    async fn files_that_the_start_itself_makes_are_not_a_change() {
+        let folder = tempfile::tempdir().unwrap();
+        let (made, other) = (folder.path().join("made.keys"), folder.path().join("t.yaml"));
+        fs::write(&other, "1").unwrap();
+        let mut watch = FileWatch::start(vec![made.clone(), other.clone()]);
+        fs::write(&made, "k").unwrap();
+        watch.take_new_files();
+        assert!(timeout(QUIET * 4, watch.changed()).await.is_err());
+        fs::write(&other, "2").unwrap();
+        watch.take_new_files();
+        told(&mut watch).await;
+        fs::write(&made, "l").unwrap();
         told(&mut watch).await;
     }
 

@@ -86,6 +86,7 @@ async fn run(
     // Before the certificate and the keys are read, so that no change of them is missed.
     let mut watch = FileWatch::start(watched(&sources, &config, &cache_dir));
     let house = wire::build(&config, cache_dir, access_log, make_span).await?;
+    watch.take_new_files();
     announce(&house, &config, open_files);
     let mut reloader = Reloader::new(sources, config, logging);
     let mut changes = house.registry.changes();
