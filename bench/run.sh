@@ -16,7 +16,7 @@ for part in say settings servers peers link content samples warm_blob warm_manif
 done
 
 read_arguments "$@"
-need_programs curl docker-registry jq nginx python3 sha256sum wrk
+need_programs curl docker-registry jq nginx openssl python3 sha256sum wrk
 [ -n "$BINARY" ] || build_release
 
 WORK=$(mktemp -d "${TMPDIR:-/tmp}/transship-bench.XXXXXX")

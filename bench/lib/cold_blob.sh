@@ -1,6 +1,8 @@
 # shellcheck shell=bash
 # Time to first byte and total time of a blob that was never asked for before, through Transship and directly from its
-# upstream: on loopback without a limit, and behind the shaped link.
+# upstream: on loopback without a limit, and behind the shaped link. On loopback also the same work by plain tools: the
+# time in which this machine fetches the blob directly and, at the same time, hashes and writes that many bytes, as
+# a cache must that verifies and keeps what it passes on.
 
 measure_cold_blob() {
     cold_blob_way loopback plain
@@ -22,6 +24,7 @@ cold_blob_way() {
             cold_blob_fetch "$way" transship "$through"
             cold_blob_fetch "$way" plain "$direct"
         fi
+        [ "$way" != loopback ] || cold_blob_by_tools "$direct"
         same_bytes "$through" "$WORK/cold"
     done
 }
@@ -33,4 +36,20 @@ cold_blob_fetch() {
     [ "$bytes" -eq $((COLD_BLOB_MIB * MIB)) ] || fail "$url sent $bytes bytes"
     sample "cold_blob_${way}_ttfb_ms" "$server" "$(calculate "$first * 1000")"
     sample "cold_blob_${way}_total_ms" "$server" "$(calculate "$total * 1000")"
+}
+
+# cold_blob_by_tools URL: three processes side by side, so that none waits for another.
+cold_blob_by_tools() {
+    local url=$1 before after jobs=() job
+    rm -f "$WORK/written"
+    before=$EPOCHREALTIME
+    curl --silent --show-error --fail --output /dev/null "$url" & jobs+=("$!")
+    openssl dgst -sha256 -out /dev/null "$WORK/cold" & jobs+=("$!")
+    dd if="$WORK/cold" of="$WORK/written" bs=512k status=none & jobs+=("$!")
+    for job in "${jobs[@]}"; do
+        wait "$job" || fail "plain tools failed"
+    done
+    after=$EPOCHREALTIME
+    rm -f "$WORK/written"
+    sample cold_blob_loopback_total_ms tools "$(calculate "($after - $before) * 1000")"
 }
