@@ -57,10 +57,10 @@ pub enum Error {
         reason: String,
     },
     /// An entry of the table of contents is refused.
-    #[error("entry {index} (\"{name}\") of the table of contents is refused: {fault}")]
+    #[error("entry{} \"{name}\" of the table of contents is refused: {fault}", numbered(*.index))]
     Entry {
-        /// The position in the list of entries, from 0.
-        index: usize,
+        /// The position in the list of entries, from 0; `None` when the fault shows only beside other entries.
+        index: Option<usize>,
         /// The name as written, escaped and shortened.
         name: String,
         /// What is wrong with it.
@@ -150,6 +150,10 @@ impl From<VerificationError> for Error {
     fn from(error: VerificationError) -> Self {
         Self::Verification(Box::new(error))
     }
+}
+
+fn numbered(index: Option<usize>) -> String {
+    index.map(|index| format!(" {index},")).unwrap_or_default()
 }
 
 /// Quotes text from a layer: escaped, so that it cannot forge lines or colours, and short.

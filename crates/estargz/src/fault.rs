@@ -83,6 +83,14 @@ pub enum EntryFault {
         /// The innerOffset stated.
         found: u64,
     },
+    /// More payload than the bytes of its member can hold.
+    #[error("its {size} bytes cannot be in a member of {member} bytes")]
+    PayloadTooLarge {
+        /// The size of the chunk.
+        size: u64,
+        /// The most bytes that its member has.
+        member: u64,
+    },
     /// `endOffset` is not after `offset`, or not within the data.
     #[error("its endOffset {found} is not between its offset and the end of the data")]
     EndOffsetOutside {

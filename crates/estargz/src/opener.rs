@@ -73,8 +73,8 @@ enum State {
     Rest {
         range: ByteRange,
         footer: Footer,
+        toc: ByteRange,
         tail: Vec<u8>,
-        tail_start: u64,
     },
     /// Has the table.
     Fetched(RawToc),
@@ -130,9 +130,7 @@ impl LayerOpener {
                 State::Fetched(raw)
             }
             State::Tail { range } => self.read_tail(range, bytes)?,
-            State::Rest { footer, tail, tail_start, range } => {
-                State::Fetched(self.raw(footer, join(bytes, &tail, range.end.max(tail_start) - tail_start, footer)))
-            }
+            State::Rest { footer, toc, tail, .. } => State::Fetched(self.raw(footer, join(bytes, &tail, toc))),
             other @ (State::Fetched(_) | State::NotLazy { .. } | State::Taken) => other,
         };
         Ok(())
@@ -184,8 +182,8 @@ impl LayerOpener {
             return Ok(State::NotLazy { reason: NotLazy::ExternalTocMissing, external: Some(footer) });
         };
         match ByteRange::new(toc.start, range.start.min(toc.end)) {
-            Some(rest) => Ok(State::Rest { range: rest, footer, tail, tail_start: range.start }),
-            None => Ok(State::Fetched(self.raw(footer, join(Vec::new(), &tail, toc.start - range.start, footer)))),
+            Some(rest) => Ok(State::Rest { range: rest, footer, toc, tail }),
+            None => Ok(State::Fetched(self.raw(footer, cut(tail, toc.start - range.start, toc)))),
         }
     }
 
@@ -222,10 +220,17 @@ fn start(hints: &LayerHints) -> State {
     }
 }
 
-/// The table: `head`, and the rest of it from `tail`, where it begins at `skip`.
-fn join(mut head: Vec<u8>, tail: &[u8], skip: u64, footer: Footer) -> Vec<u8> {
-    let length = footer.toc.map_or(0, |toc| toc.len()) as usize;
-    let rest = length.saturating_sub(head.len());
-    head.extend(tail.iter().skip(skip as usize).take(rest));
+/// The table: from `skip` on in the tail, for its length.
+fn cut(mut tail: Vec<u8>, skip: u64, toc: ByteRange) -> Vec<u8> {
+    tail.drain(..tail.len().min(skip as usize));
+    tail.truncate(toc.len() as usize);
+    tail
+}
+
+/// The table: `head`, which was fetched second, and the rest of it from the front of the tail.
+fn join(mut head: Vec<u8>, tail: &[u8], toc: ByteRange) -> Vec<u8> {
+    let rest = (toc.len() as usize).saturating_sub(head.len()).min(tail.len());
+    head.reserve_exact(rest);
+    head.extend_from_slice(&tail[..rest]);
     head
 }

@@ -3,6 +3,8 @@
 //! Must not know where it is kept. Invariant: what comes out of [`RawToc::from_bytes`] is as untrusted as what comes from a
 //! registry: it is verified when it is opened.
 
+use std::fmt;
+
 use crate::error::Error;
 use crate::format::{LayerFormat, ZstdDialect};
 use crate::limits::{MAX_TOC_COMPRESSED, MAX_TOC_RAW};
@@ -13,7 +15,7 @@ const MAGIC: [u8; 8] = *b"esgztoc\x01";
 const HEADER: usize = 40;
 
 /// The compressed table of contents of one layer, for a cache. About 50 bytes an entry.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct RawToc {
     pub(crate) format: LayerFormat,
     pub(crate) blob_size: u64,
@@ -73,6 +75,16 @@ impl RawToc {
                 TocPayload::GzipTar(&self.bytes)
             }
         }
+    }
+}
+
+impl fmt::Debug for RawToc {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("RawToc")
+            .field("format", &self.format)
+            .field("bytes", &self.bytes.len())
+            .finish_non_exhaustive()
     }
 }
 

@@ -14,6 +14,7 @@ pub mod plain_http;
 pub mod program;
 pub mod proxy;
 pub mod registry_peer;
+pub mod stargz;
 pub mod transship_process;
 
 // The scriptable upstream has a crate of its own, for the binary serves it too (`transship mock-upstream`).

@@ -11,15 +11,20 @@ use oci::Digest;
 use crate::entry::{EntryKind, Timestamp};
 use crate::error::{Error, quoted};
 use crate::fault::EntryFault;
+use crate::format::Compression;
 use crate::limits::{MAX_FILE_SIZE, MAX_INNER_OFFSET, MAX_PATH, MAX_TOC_ENTRIES, MAX_TOC_MEMORY};
 use crate::toc::fields::{EntryFields, StatedTime, XattrFields};
 use crate::toc::{ChunkRecord, DigestIndex, Record, Text, Toc, XattrIndex, normalise};
+
+/// The size of a tar header.
+const TAR_BLOCK: u64 = 512;
 
 /// Collects the entries of one table.
 pub(crate) struct Assembler {
     pub(super) toc: Toc,
     /// The first byte of the blob that is not data.
     pub(super) data_end: u64,
+    pub(super) compression: Compression,
     /// Where members begin, of replaced entries too: each ends the one before.
     pub(super) starts: Vec<u64>,
     users: HashMap<u32, Text>,
@@ -53,11 +58,12 @@ struct ListedChunk {
 }
 
 impl Assembler {
-    /// A table of a layer whose data ends at `data_end`.
-    pub(crate) fn new(data_end: u64) -> Self {
+    /// A table of a layer whose data ends at `data_end` and whose members are compressed like this.
+    pub(crate) fn new(data_end: u64, compression: Compression) -> Self {
         Self {
             toc: Toc::default(),
             data_end,
+            compression,
             starts: Vec::new(),
             users: HashMap::new(),
             groups: HashMap::new(),
@@ -207,11 +213,13 @@ impl Assembler {
             "zeros" => true,
             _ => return Err(EntryFault::UnknownChunkType),
         };
-        let is_inside = offset > 0 && (offset < self.data_end || (is_hole && offset == self.data_end));
-        if !is_inside {
+        let inner_offset = large("innerOffset", fields.inner_offset)?;
+        // A member at the very beginning has a tar header before any payload.
+        let is_after_header = offset > 0 || inner_offset >= TAR_BLOCK;
+        let is_inside = offset < self.data_end || (is_hole && offset == self.data_end);
+        if !(is_after_header && is_inside) {
             return Err(EntryFault::OffsetOutside { offset, data_end: self.data_end });
         }
-        let inner_offset = large("innerOffset", fields.inner_offset)?;
         if inner_offset > MAX_INNER_OFFSET {
             return Err(EntryFault::InnerOffsetTooLarge { found: inner_offset });
         }
@@ -258,8 +266,8 @@ impl Assembler {
             }
             if !chunk.is_hole {
                 previous = Some(place);
-                self.starts.push(chunk.offset);
             }
+            self.starts.push(chunk.offset);
             self.toc.chunks.push(ChunkRecord {
                 offset: chunk.offset,
                 end: if chunk.is_hole { chunk.offset } else { file.end.unwrap_or(self.data_end) },
@@ -282,7 +290,7 @@ impl Assembler {
 }
 
 fn refused(index: usize, name: &str, fault: EntryFault) -> Error {
-    Error::Entry { index, name: quoted(name), fault }
+    Error::Entry { index: Some(index), name: quoted(name), fault }
 }
 
 fn kind(text: &str) -> Result<EntryKind, EntryFault> {

@@ -7,11 +7,22 @@
 use crate::entry::EntryKind;
 use crate::error::{Error, quoted};
 use crate::fault::EntryFault;
+use crate::format::Compression;
 use crate::toc::{Assembler, Record, Text, Toc, compare_paths, is_below};
 
 /// A member may be this many bytes longer than its payload, and an eighth: what no encoder needs, even for random bytes flushed
 /// every hundred bytes. More than that is not fetched for one chunk, whatever comes after it.
 const MEMBER_SLACK: u64 = 4096;
+
+/// How many bytes one compressed byte can become at most: in deflate a match of 258 bytes takes two bits, in zstd a block of
+/// 128 KiB of one byte takes four bytes.
+fn most_expansion(compression: Compression) -> u64 {
+    match compression {
+        Compression::Gzip => 1032,
+        Compression::Zstd => 32 * 1024,
+        Compression::Stored => 1,
+    }
+}
 
 impl Assembler {
     /// The finished table.
@@ -20,6 +31,7 @@ impl Assembler {
         self.set_member_ends();
         self.sort_and_replace();
         self.add_parents()?;
+        self.check_payloads()?;
         let mut toc = self.toc;
         toc.records.shrink_to_fit();
         toc.texts.shrink_to_fit();
@@ -41,12 +53,31 @@ impl Assembler {
         }
     }
 
+    /// A payload that its member cannot hold, whatever is in it, is a lie about the size: nobody is to make room for it.
+    fn check_payloads(&self) -> Result<(), Error> {
+        let most = most_expansion(self.compression);
+        for record in &self.toc.records {
+            for chunk in self.toc.chunks(record).iter().filter(|chunk| !chunk.is_hole) {
+                let room = (chunk.end - chunk.offset).saturating_mul(most);
+                if chunk.inner_offset.saturating_add(chunk.size) > room {
+                    let fault = EntryFault::PayloadTooLarge { size: chunk.size, member: chunk.end - chunk.offset };
+                    return Err(Error::Entry { index: None, name: quoted(self.toc.text(record.path)), fault });
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Sorts by path; of equal ones, keeps the one that was listed last.
     fn sort_and_replace(&mut self) {
         let Toc { records, texts, .. } = &mut self.toc;
         let path = |record: &Record| &texts[record.path.range()];
-        // Stable: what was listed later stays later.
-        records.sort_by(|left, right| compare_paths(path(left), path(right)));
+        // Text is appended, so of two equal paths the one that was listed later is the one that stands later. (A stable sort would
+        // need half of the records again in memory.)
+        let order = |left: &Record, right: &Record| {
+            compare_paths(path(left), path(right)).then(left.path.start.cmp(&right.path.start))
+        };
+        records.sort_unstable_by(order);
         // `dedup_by` keeps the first of equals, so the later one takes its place.
         records.dedup_by(|later, kept| {
             let same = path(later) == path(kept);
@@ -73,7 +104,7 @@ impl Assembler {
             if let Some((parent, _)) = open.last().filter(|(_, kind)| *kind != EntryKind::Directory) {
                 let parent = quoted(&self.toc.texts[parent.range()]);
                 let fault = EntryFault::BelowNonDirectory { parent };
-                return Err(Error::Entry { index, name: quoted(text), fault });
+                return Err(Error::Entry { index: None, name: quoted(text), fault });
             }
             let covered = open.last().map_or(0, |(top, _)| top.len as usize);
             let before = missing.len();

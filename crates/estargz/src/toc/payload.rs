@@ -9,6 +9,7 @@ use flate2::bufread::GzDecoder;
 use oci::{Digest, DigestAlgorithm};
 
 use crate::error::{Error, quoted};
+use crate::format::Compression;
 use crate::limits::{MAX_TOC_COMPRESSED, MAX_TOC_RATIO, MAX_TOC_RAW, MAX_ZSTD_WINDOW_LOG, TOC_RATIO_FLOOR};
 use crate::toc::guard::GuardedReader;
 use crate::toc::json::read_document;
@@ -45,7 +46,7 @@ type TocAndDigest = (Result<Toc, Error>, Option<Digest>);
 fn read_gzip_tar(bytes: &[u8], data_end: u64, wanted: Option<DigestAlgorithm>) -> TocAndDigest {
     let mut decoder = GzDecoder::new(bytes);
     match tar_entry_size(&mut decoder).and_then(|size| check_sizes(bytes.len() as u64, size).map(|()| size)) {
-        Ok(size) => read_json(decoder.take(size), size, data_end, wanted),
+        Ok(size) => read_json(decoder.take(size), size, (data_end, Compression::Gzip), wanted),
         Err(error) => (Err(error), None),
     }
 }
@@ -68,7 +69,7 @@ fn read_zstd(frame: &[u8], raw_len: u64, data_end: u64, wanted: Option<DigestAlg
     });
     match decoder {
         // One byte more than stated, so that a table that goes on is noticed.
-        Ok(decoder) => read_json(decoder.take(raw_len + 1), raw_len, data_end, wanted),
+        Ok(decoder) => read_json(decoder.take(raw_len + 1), raw_len, (data_end, Compression::Zstd), wanted),
         Err(error) => (Err(error), None),
     }
 }
@@ -86,9 +87,14 @@ fn check_sizes(compressed: u64, raw: u64) -> Result<(), Error> {
     Ok(())
 }
 
-fn read_json(reader: impl Read, size: u64, data_end: u64, wanted: Option<DigestAlgorithm>) -> TocAndDigest {
+fn read_json(
+    reader: impl Read,
+    size: u64,
+    (data_end, compression): (u64, Compression),
+    wanted: Option<DigestAlgorithm>,
+) -> TocAndDigest {
     let mut reader = BufReader::with_capacity(64 * 1024, GuardedReader::new(reader, wanted));
-    let mut assembler = Assembler::new(data_end);
+    let mut assembler = Assembler::new(data_end, compression);
     let parsed = read_document(&mut reader, &mut assembler);
     let mut guarded = reader.into_inner();
     let parsed = match parsed {

@@ -6,6 +6,7 @@ use std::io::Read;
 
 use crate::entry::Timestamp;
 use crate::error::{Error, quoted};
+use crate::format::Compression;
 use crate::limits::{MAX_FILE_SIZE, MAX_XATTRS};
 use crate::toc::fields::{EntryFields, StatedTime, XattrFields};
 use crate::toc::{Assembler, Toc};
@@ -15,7 +16,7 @@ const XATTR_PREFIX: &str = "SCHILY.xattr.";
 /// The table of `tar`, and where its data ends.
 pub(crate) fn index_tar(tar: impl Read) -> Result<(Toc, u64), Error> {
     let mut archive = tar::Archive::new(tar);
-    let mut assembler = Assembler::new(MAX_FILE_SIZE);
+    let mut assembler = Assembler::new(MAX_FILE_SIZE, Compression::Stored);
     let mut data_end = 0;
     for entry in archive.entries().map_err(|error| malformed(&error))? {
         let mut entry = entry.map_err(|error| malformed(&error))?;

@@ -18,7 +18,6 @@ use crate::limits::MAX_LAYERS;
 use crate::toc::{compare_paths, is_below};
 
 /// The merged tree of an image. Twelve bytes a node, beside the tables of its layers.
-#[derive(Debug)]
 pub struct ImageTree {
     layers: Vec<Arc<OpenLayer>>,
     nodes: Vec<NodeRecord>,
@@ -94,6 +93,13 @@ impl ImageTree {
     fn end_of(&self, index: usize) -> usize {
         let path = self.path(self.nodes[index]);
         index + 1 + self.nodes[index + 1..].partition_point(|node| is_below(self.path(*node), path))
+    }
+}
+
+impl fmt::Debug for ImageTree {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (layers, nodes) = (self.layers.len(), self.nodes.len());
+        formatter.debug_struct("ImageTree").field("layers", &layers).field("nodes", &nodes).finish()
     }
 }
 
