@@ -4,6 +4,7 @@
 //! spans and indexes point into the table, and the chunks of each file tile it.
 
 mod assemble;
+mod chunks;
 mod complete;
 mod fields;
 mod guard;
