@@ -1,7 +1,9 @@
 //! Every format with every way to cut files into members: what was written is what is read.
 
+use std::io::Write;
+
 use estargz::{ChunkSource, Compression, EntryKind, Landmark, LayerFormat, Trust, Verification, ZstdDialect};
-use testkit::stargz::{Flavour, StargzWriter, TarEntry};
+use testkit::stargz::{Built, Flavour, StargzWriter, TarEntry, gzip_footer, toc_member, toc_tar};
 
 use crate::support::{Recorded, content, hints, noise, open, try_open};
 
@@ -169,4 +171,29 @@ fn landmarks_say_what_is_wanted_first() {
     let plain = open(&StargzWriter::new(Flavour::EStargz).build(&entries()));
     assert_eq!(plain.layer().toc().landmark(), Some(Landmark::NoPrefetch));
     assert_eq!(open(&StargzWriter::new(Flavour::ZstdStargz).build(&entries())).layer().toc().landmark(), None);
+}
+
+/// Writers that fill members up (`min-chunk-size`) put the first payload into the first member, behind its tar header.
+#[test]
+fn the_first_member_may_hold_a_payload_behind_its_header() {
+    let payload = noise(100);
+    let digest = oci::Digest::sha256_of(&payload).to_string();
+    let table = |inner_offset: u64| {
+        let entry = serde_json::json!({"name": "first", "type": "reg", "size": 100, "innerOffset": inner_offset,
+            "digest": digest, "chunkDigest": digest});
+        let json = serde_json::json!({"version": 1, "entries": [entry]}).to_string();
+        let mut blob = toc_member_named("first", &payload);
+        let data_end = blob.len() as u64;
+        blob.extend(toc_member(json.as_bytes()));
+        blob.extend(gzip_footer(Flavour::EStargz, data_end));
+        Built { blob, data_end, ..StargzWriter::new(Flavour::EStargz).without_annotations().build(&[]) }
+    };
+    assert_eq!(content(&open(&table(512)), "first").unwrap(), payload);
+    assert!(try_open(&table(511), Verification::IfStated).is_err());
+}
+
+fn toc_member_named(name: &str, payload: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    encoder.write_all(&toc_tar(name, payload.len() as u64, payload)).unwrap();
+    encoder.finish().unwrap()
 }
