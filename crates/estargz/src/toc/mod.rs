@@ -24,7 +24,7 @@ pub(crate) use assemble::Assembler;
 pub(crate) use path::{compare_paths, is_below, normalise};
 pub(crate) use payload::{TocPayload, read_toc};
 pub(crate) use record::{ChunkRecord, DigestIndex, Record, Text, XattrIndex};
-pub(crate) use special::hidden_name;
+pub(crate) use special::is_hidden;
 pub use special::{Landmark, Whiteout};
 pub(crate) use tar_index::index_tar;
 

@@ -45,9 +45,10 @@ impl<'p> Whiteout<'p> {
     }
 }
 
-/// Whether a name never shows in an image: a whiteout, or a landmark at the root.
-pub(crate) fn hidden_name(path: &str) -> bool {
-    matches!(path, PREFETCH | NO_PREFETCH) || Whiteout::read(path).is_some()
+/// Whether a path never shows in an image: a whiteout, or a landmark at the root, or something below one of them.
+pub(crate) fn is_hidden(path: &str) -> bool {
+    let first = path.split_once('/').map_or(path, |(first, _)| first);
+    matches!(first, PREFETCH | NO_PREFETCH) || path.starts_with(WHITEOUT) || path.contains("/.wh.")
 }
 
 /// What a layer says about being fetched ahead (estargz.md "Prioritized Files and Landmark Files").
@@ -84,6 +85,11 @@ mod tests {
         assert_eq!(Whiteout::read(".wh..wh.plnk"), Some(Whiteout::Reserved));
         assert_eq!(Whiteout::read(".wh..."), Some(Whiteout::Reserved));
         assert_eq!(Whiteout::read("wh.b"), None);
-        assert!(hidden_name(".prefetch.landmark") && !hidden_name("a/.prefetch.landmark"));
+        for hidden in [".prefetch.landmark", ".no.prefetch.landmark/x", ".wh.a", "a/.wh.b", ".wh./a", "a/.wh.b/c/d"] {
+            assert!(is_hidden(hidden), "{hidden}");
+        }
+        for shown in ["a/.prefetch.landmark", ".prefetch.landmark2", "", "wh.a", "a/b.wh.c"] {
+            assert!(!is_hidden(shown), "{shown}");
+        }
     }
 }

@@ -8,7 +8,7 @@ use std::cmp::Ordering;
 use std::collections::HashMap;
 
 use crate::entry::{Entry, EntryId, EntryKind};
-use crate::toc::{Toc, Whiteout, compare_paths, hidden_name, is_below};
+use crate::toc::{Toc, Whiteout, compare_paths, is_below, is_hidden};
 use crate::tree::{ImageTree, NOWHERE, NodeRecord};
 
 /// What a layer removes from those below it.
@@ -26,7 +26,7 @@ impl ImageTree {
         let toc = self.layers[usize::from(layer)].toc();
         let cuts = cuts(toc);
         let mut merged = Vec::with_capacity(self.nodes.len() + toc.entries().len());
-        let mut upper = toc.entries().filter(|entry| !hidden_name(entry.path())).peekable();
+        let mut upper = toc.entries().filter(|entry| !is_hidden(entry.path())).peekable();
         // The lower node whose content is cut away.
         let mut cut: Option<&str> = None;
         for &node in &self.nodes {

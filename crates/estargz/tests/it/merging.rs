@@ -86,6 +86,15 @@ fn an_implied_directory_leaves_the_one_below_as_it_is() {
 }
 
 #[test]
+fn what_lies_below_a_whiteout_does_not_show() {
+    let tree = image(&[
+        &[file("gone/x"), file("kept")],
+        &[file(".wh.gone/x"), directory("d/.wh.kept/"), file("d/.wh.kept/y")],
+    ]);
+    assert_eq!(paths(&tree), ["d", "kept"]);
+}
+
+#[test]
 fn landmarks_are_hidden_at_the_root_and_shown_elsewhere() {
     let tree = image(&[&[file("d/.no.prefetch.landmark"), file(".prefetch.landmark")]]);
     assert_eq!(paths(&tree), ["d", "d/.no.prefetch.landmark"]);
