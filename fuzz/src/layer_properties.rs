@@ -88,7 +88,7 @@ pub fn layer_chunk(data: &[u8]) {
     assert!(given.len() as u64 <= size);
     if decoder.finish().is_ok() {
         assert!(given.len() as u64 == size);
-        assert!(given == plainly(*choice, member, inner, size), "not what a plain decompressor finds");
+        assert!(given.starts_with(&plainly(*choice, member, inner, size)), "not what a plain decompressor finds");
     }
 }
 
@@ -96,19 +96,18 @@ fn is_zstd(choice: u8) -> bool {
     choice % 2 == 1
 }
 
-/// The payload as a decompressor that knows nothing of chunks finds it.
+/// The payload, or its beginning, as a decompressor that knows nothing of chunks finds it.
 fn plainly(choice: u8, member: &[u8], inner: u64, size: u64) -> Vec<u8> {
-    let mut reader: Box<dyn Read + '_> = if is_zstd(choice) {
+    let mut found = Vec::new();
+    let reader: Box<dyn Read + '_> = if is_zstd(choice) {
         Box::new(zstd::stream::read::Decoder::with_buffer(member).expect("memory").single_frame())
     } else {
         Box::new(flate2::bufread::GzDecoder::new(member))
     };
-    let skipped = std::io::copy(&mut reader.by_ref().take(inner), &mut std::io::sink()).expect("it was decoded before");
-    assert_eq!(skipped, inner);
-    let mut payload = Vec::new();
-    // The member may be damaged after the payload.
-    reader.take(size).read_to_end(&mut payload).expect("it was decoded before");
-    payload
+    // The member may be damaged after the payload: a decompressor may come upon that before it gives out the last bytes.
+    let _ = reader.take(inner + size).read_to_end(&mut found);
+    found.drain(..found.len().min(inner as usize));
+    found
 }
 
 /// A layer with this table, in the format that `choice` names.
