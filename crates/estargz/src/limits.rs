@@ -24,11 +24,12 @@ pub const MAX_TOC_RATIO: u64 = 100;
 /// A TOC up to this many bytes of JSON may be of any ratio: small tables of equal entries compress very well.
 pub const TOC_RATIO_FLOOR: u64 = 1024 * 1024;
 
-/// Most entries of a TOC, chunks included. Ours.
-pub const MAX_TOC_ENTRIES: usize = 5_000_000;
+/// Most entries of a TOC, chunks included. Ours: at the 336 bytes of JSON that an entry of system files measured, [`MAX_TOC_RAW`]
+/// holds less than half of that.
+pub const MAX_TOC_ENTRIES: usize = 1_000_000;
 
-/// Most memory that a parsed TOC may take, in bytes. Ours: entries as small as JSON allows would reach
-/// [`MAX_TOC_RAW`] with several times that in memory; real ones need a third of their JSON.
+/// Most memory that a parsed TOC may take, in bytes, with what its lists take while they grow. Ours: paths can imply many times
+/// more directories than they are long, and a million real entries stay below.
 pub const MAX_TOC_MEMORY: usize = 256 * 1024 * 1024;
 
 /// Longest JSON string of a TOC, in bytes: a maximal extended attribute (64 KiB) in base64, with room for escapes.

@@ -1,6 +1,6 @@
 //! How entries, chunks and text are packed: a table of 50,000 entries takes a few megabytes.
 //!
-//! Must not know what entries mean. Invariant: indexes of 32 bits suffice, because a table has at most five million entries and
+//! Must not know what entries mean. Invariant: indexes of 32 bits suffice, because a table has at most a million entries and
 //! 150 MiB of text.
 
 use std::num::NonZeroU32;

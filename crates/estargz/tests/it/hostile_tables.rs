@@ -311,7 +311,7 @@ fn more_entries_than_any_layer_has() {
     json.push_str(&entry.repeat(limits::MAX_TOC_ENTRIES + 1));
     json.push_str("{}]}");
     let error = try_open(&incompressible(&json), Verification::IfStated).unwrap_err();
-    assert!(matches!(error, Error::TocLimit { .. }), "{error}");
+    assert!(matches!(error, Error::TocLimit { what: "entries", .. }), "{error}");
 }
 
 #[test]
