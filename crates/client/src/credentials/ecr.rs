@@ -13,7 +13,7 @@ use serde::Deserialize;
 use tokio::time::Instant;
 use url::Url;
 
-use super::aws_keys::AwsKeys;
+use super::aws::AwsIdentity;
 use super::ground::{Ground, Question};
 use super::sigv4::{Signed, headers};
 use super::source::{Lasts, Obtained};
@@ -31,8 +31,8 @@ const DEFAULT_LIFETIME: Duration = Duration::from_hours(1);
 /// How to get a login for ECR.
 #[derive(Clone, Debug, Default)]
 pub struct EcrLogin {
-    /// The access key; without it, that of the environment.
-    pub keys: Option<AwsKeys>,
+    /// Whose keys the request is signed with.
+    pub identity: AwsIdentity,
     /// The region; without it, that of the upstream's host name, or `AWS_REGION`.
     pub region: Option<String>,
     /// Where to ask instead of Amazon's own endpoint; without it, `AWS_ENDPOINT_URL_ECR`.
@@ -74,7 +74,7 @@ struct Login {
 pub(super) async fn obtain(login: &EcrLogin, ground: &Ground) -> Result<Obtained, String> {
     let variable = |name: &str| std::env::var(name).ok();
     let service = service(login, ground.host(), variable)?;
-    let keys = login.keys.clone().map_or_else(|| AwsKeys::from_environment(variable), Ok)?;
+    let keys = login.identity.keys(&service.region, ground).await?;
     let url: Url = service.endpoint.parse().map_err(|error| format!("the endpoint is no URL: {error}"))?;
     let asked_at = (Instant::now(), SystemTime::now());
     let time = humantime::format_rfc3339_seconds(asked_at.1).to_string().replace(['-', ':'], "");
@@ -128,6 +128,9 @@ fn service(login: &EcrLogin, host: &str, variable: impl Fn(&str) -> Option<Strin
     let region = login.region.clone().or_else(|| Some(host_region).filter(|region| !region.is_empty()));
     let region = region.or_else(|| given("AWS_REGION")).or_else(|| given("AWS_DEFAULT_REGION"));
     let region = region.ok_or("there is no region: write one, or set AWS_REGION")?;
+    if !is_region(&region) {
+        return Err(format!("{region} is no region: it becomes a part of host names"));
+    }
     let endpoint = endpoint.unwrap_or_else(|| format!("https://api.ecr.{region}.{suffix}/"));
     let target = "AmazonEC2ContainerRegistry_V20150921.GetAuthorizationToken";
     Ok(Service { name: "ecr", target, region, endpoint, reach })
@@ -143,8 +146,11 @@ fn place(host: &str) -> Option<(String, &'static str)> {
         _ => return None,
     };
     let is_account = account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit());
-    let is_region = region.contains('-') && region.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    (is_account && is_region).then(|| ((*region).to_owned(), domain))
+    (is_account && is_region(region)).then(|| ((*region).to_owned(), domain))
+}
+
+fn is_region(region: &str) -> bool {
+    region.contains('-') && region.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
 #[cfg(test)]
@@ -180,6 +186,8 @@ mod tests {
         }
         let named = EcrLogin { endpoint: Some("http://127.0.0.1:1/".parse().unwrap()), ..EcrLogin::default() };
         service(&named, "r.example", none).expect_err("no region");
+        let odd = |name: &str| (name == "AWS_REGION").then(|| "evil.example/#-".to_owned());
+        service(&named, "r.example", odd).expect_err("no region");
         let region = |name: &str| (name == "AWS_REGION").then(|| "eu-west-1".to_owned());
         assert_eq!(service(&named, "r.example", region).unwrap().endpoint, "http://127.0.0.1:1/");
     }

@@ -139,7 +139,12 @@ impl Ground {
     }
 }
 
-/// Whether the host is an address that reaches this machine's own link only.
+/// Whether the host is an address that reaches this machine or its own link only; Amazon's services there have one in
+/// `fd00:ec2::/32` as well.
 fn is_link_local(url: &Url) -> bool {
-    matches!(url.host(), Some(url::Host::Ipv4(address)) if address.is_link_local())
+    match url.host() {
+        Some(url::Host::Ipv4(address)) => address.is_link_local(),
+        Some(url::Host::Ipv6(address)) => address.is_unicast_link_local() || address.segments()[..2] == [0xfd00, 0xec2],
+        Some(url::Host::Domain(_)) | None => false,
+    }
 }

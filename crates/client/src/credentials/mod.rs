@@ -8,13 +8,13 @@
 //! | `source` | the kinds of sources, and who obtains for each |
 //! | `file`, `docker_config` | what stands in files |
 //! | `program`, `helper`, `exec` | what programs of the operator's print |
-//! | `ground`, `ecr`, `google`, `azure` | what cloud services hand out; `aws_keys` and `sigv4` sign for AWS |
+//! | `ground`, `ecr`, `google`, `azure` | what cloud services hand out; `aws` has the keys that `sigv4` signs with for AWS |
 //!
 //! Must not know challenges or when a credential is sent. Invariant: secrets stand in `Secret` from the moment they are
 //! read; a name that is shown (entry, kind) is never one.
 
 mod accounts;
-mod aws_keys;
+mod aws;
 mod azure;
 mod docker_config;
 mod ecr;
@@ -30,7 +30,7 @@ mod source;
 mod store;
 
 pub(crate) use accounts::Accounts;
-pub use aws_keys::AwsKeys;
+pub use aws::{AwsIdentity, AwsKeys, ContainerAuthorization, ContainerRole, WebIdentity};
 pub use azure::{AzureIdentity, AzureLogin};
 pub use ecr::EcrLogin;
 pub use exec::ExecHelper;

@@ -7,7 +7,7 @@ use aws_lc_rs::hmac;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
-use super::aws_keys::AwsKeys;
+use super::aws::AwsKeys;
 
 /// What is signed.
 pub(super) struct Signed<'a> {

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use aws_lc_rs::{digest, hmac};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use client::{AwsKeys, CredentialSource, EcrLogin, Secret};
+use client::{AwsIdentity, AwsKeys, CredentialSource, EcrLogin, Secret};
 use serde_json::json;
 use url::Url;
 
@@ -13,8 +13,8 @@ use crate::entries::*;
 use crate::programs::later;
 use crate::support::*;
 
-const SECRET_KEY: &str = "wJalrXUtnFEMI/K7MDENG+canary-s3cr3t";
-const SESSION: &str = "session-canary-s3cr3t";
+pub(crate) const SECRET_KEY: &str = "wJalrXUtnFEMI/K7MDENG+canary-s3cr3t";
+pub(crate) const SESSION: &str = "session-canary-s3cr3t";
 
 fn source(endpoint: Option<Url>) -> CredentialSource {
     let keys = AwsKeys {
@@ -22,11 +22,15 @@ fn source(endpoint: Option<Url>) -> CredentialSource {
         secret_access_key: Secret::new(SECRET_KEY),
         session_token: Some(Secret::new(SESSION)),
     };
-    CredentialSource::Ecr(Box::new(EcrLogin { keys: Some(keys), region: Some("eu-west-1".into()), endpoint }))
+    CredentialSource::Ecr(Box::new(EcrLogin {
+        identity: AwsIdentity::Keys(keys),
+        region: Some("eu-west-1".into()),
+        endpoint,
+    }))
 }
 
 /// Amazon's endpoint: a login for twelve hours, for those who sign right.
-async fn endpoint() -> Server {
+pub(crate) async fn endpoint() -> Server {
     Server::start(|seen| {
         if !is_signed(seen) {
             return Reply::new(403, &[], "the signature is wrong");
@@ -38,7 +42,7 @@ async fn endpoint() -> Server {
     .await
 }
 
-async fn registry() -> Server {
+pub(crate) async fn registry() -> Server {
     basic_registry(format!("Basic {}", STANDARD.encode(format!("AWS:{CANARY}")))).await
 }
 

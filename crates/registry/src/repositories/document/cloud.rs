@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use client::{
-    AwsKeys, AzureIdentity, AzureLogin, CredentialSource, EcrLogin, ExecHelper, GoogleIdentity, GoogleLogin, Secret,
+    AwsIdentity, AwsKeys, AzureIdentity, AzureLogin, CredentialSource, EcrLogin, ExecHelper, GoogleIdentity,
+    GoogleLogin, Secret,
 };
 use serde_json::Value;
 use url::Url;
@@ -19,7 +20,7 @@ use super::reader::Reader;
 const LIFETIME: Duration = Duration::from_mins(10);
 
 const EXEC: [&str; 3] = ["command", "lifetime", "env"];
-const ECR: [&str; 5] = ["access_key_id", "secret_access_key", "session_token", "region", "endpoint"];
+const ECR: [&str; 6] = ["access_key_id", "secret_access_key", "session_token", "machine", "region", "endpoint"];
 const GOOGLE: [&str; 5] = ["key", "key_file", "access_token", "metadata", "endpoint"];
 const AZURE: [&str; 6] = ["tenant", "client_id", "client_secret", "managed_identity", "access_token", "endpoint"];
 
@@ -72,28 +73,35 @@ pub(super) fn ecr(fields: &mut Reader<'_>) -> Option<CredentialSource> {
     object(fields, "ecr", &ECR, |ecr| {
         let (region, endpoint) = (ecr.parsed("region", label), endpoint(ecr));
         let session_token = secret(ecr, "session_token");
-        let keys = match (ecr.text("access_key_id"), secret(ecr, "secret_access_key")) {
+        let identity = match (ecr.text("access_key_id"), secret(ecr, "secret_access_key")) {
             (Some(access_key_id), Some(secret_access_key)) => {
-                Some(AwsKeys { access_key_id, secret_access_key, session_token })
+                if !ecr.is_absent("machine") {
+                    ecr.problem("machine", "give a key or machine, not both");
+                }
+                AwsIdentity::Keys(AwsKeys { access_key_id, secret_access_key, session_token })
+            }
+            (None, None) if ecr.flag("machine") == Some(true) => {
+                ambient(ecr, "machine")?;
+                AwsIdentity::Machine { endpoint: None }
             }
             (None, None) if ecr.is_of_api() => {
                 ecr.problem(
                     "access_key_id",
                     "is required over the API: this machine's own key is for the configuration file",
                 );
-                None
+                return None;
             }
-            (None, None) => None,
+            (None, None) => AwsIdentity::Environment,
             (Some(_), None) => {
                 ecr.problem("secret_access_key", "required with access_key_id");
-                None
+                return None;
             }
             (None, Some(_)) => {
                 ecr.problem("access_key_id", "required with secret_access_key");
-                None
+                return None;
             }
         };
-        Some(CredentialSource::Ecr(Box::new(EcrLogin { keys, region, endpoint })))
+        Some(CredentialSource::Ecr(Box::new(EcrLogin { identity, region, endpoint })))
     })
 }
 
