@@ -92,6 +92,16 @@ impl Transport {
         Url::parse(text).map_or_else(|_| text.to_owned(), |url| self.canonical(url).into())
     }
 
+    /// The servers that requests for `url` go to, in the order to try.
+    pub(crate) async fn servers(&self, url: &Url) -> Result<Vec<Url>, String> {
+        self.egress.destinations(url).await
+    }
+
+    /// All addresses of a name, admitted or not.
+    pub(crate) async fn look_up(&self, name: &str) -> std::io::Result<Vec<std::net::IpAddr>> {
+        self.egress.look_up(name).await
+    }
+
     /// Sends the request; the answer counts as given by who was asked.
     pub(crate) async fn send(&self, outgoing: &Outgoing<'_>) -> Result<Answer, ClientError> {
         let mut destinations = self.destinations(outgoing).await?.into_iter().peekable();

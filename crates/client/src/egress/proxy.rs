@@ -105,6 +105,11 @@ impl Proxies {
         Self { http: Some(server.clone()), https: Some(server.clone()), except }
     }
 
+    /// The proxy for URLs of this scheme, whatever hosts are excepted.
+    pub(crate) fn for_scheme(&self, scheme: &str) -> Option<&ProxyServer> {
+        if scheme == "https" { self.https.as_ref() } else { self.http.as_ref() }
+    }
+
     pub(super) fn servers(&self) -> impl Iterator<Item = &ProxyServer> {
         self.http.iter().chain(&self.https)
     }

@@ -39,7 +39,7 @@ impl Names {
         }
     }
 
-    async fn addresses(&self, name: &str) -> io::Result<Vec<SocketAddr>> {
+    pub(super) async fn addresses(&self, name: &str) -> io::Result<Vec<SocketAddr>> {
         match self {
             Self::System => Ok(tokio::net::lookup_host((name, 0)).await?.collect()),
             Self::Server(resolver) => {

@@ -35,6 +35,7 @@ pub(crate) struct Egress {
     filter: EgressFilter,
     spread: Arc<Spread>,
     pool: Option<ServicePool>,
+    names: Names,
     to_upstream: reqwest::Client,
     to_token_hosts: reqwest::Client,
     elsewhere: reqwest::Client,
@@ -61,7 +62,7 @@ impl Egress {
         let proxies = network.proxies.servers().filter_map(|proxy| Some(proxy.host()?.to_ascii_lowercase())).collect();
         let filter = EgressFilter::new(config.reach, upstream, proxies);
         let spread = Arc::new(Spread::default());
-        let resolver = CheckedResolver { names, filter: filter.clone(), spread: spread.clone() };
+        let resolver = CheckedResolver { names: names.clone(), filter: filter.clone(), spread: spread.clone() };
         let client = |standing| client(config, standing, resolver.clone());
         let elsewhere = client(Standing::Stranger)?;
         let special = !network.authorities.is_empty() || network.identity.is_some();
@@ -71,7 +72,7 @@ impl Egress {
             Verification::Skipped => client(Standing::Upstream)?,
         };
         let (upstream, token_hosts) = (upstream.clone(), config.token_hosts.clone());
-        Ok(Self { upstream, token_hosts, filter, spread, pool, to_upstream, to_token_hosts, elsewhere })
+        Ok(Self { upstream, token_hosts, filter, spread, pool, names, to_upstream, to_token_hosts, elsewhere })
     }
 
     /// Refuses a URL whose host is out of reach, as far as the URL alone tells.
@@ -94,6 +95,11 @@ impl Egress {
             Some(pool) if url.origin() == self.upstream.origin() => pool.destinations(url).await,
             Some(_) | None => Ok(vec![url.clone()]),
         }
+    }
+
+    /// All addresses of a name, as they are: none of them has passed the filter.
+    pub(crate) async fn look_up(&self, name: &str) -> std::io::Result<Vec<IpAddr>> {
+        Ok(self.names.addresses(name).await?.into_iter().map(|address| address.ip()).collect())
     }
 
     /// The URL as one of the upstream where it names one of the servers of its service: servers speak of themselves by

@@ -7,6 +7,7 @@ use http::Method;
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING};
 use oci::{Descriptor, Digest, ManifestFacts, RepositoryName};
 
+use super::large_blob;
 use super::manifests::{self, Manifest, short};
 use super::redirects;
 use super::report::{CheckId, Findings};
@@ -40,6 +41,10 @@ pub(super) async fn check(
     findings: &mut Findings,
 ) -> Option<Blob> {
     let chosen = match choose(session, name, manifest).await {
+        Ok(chosen) if chosen.size > BLOB_CAP as u64 => {
+            large_blob::check(session, name, &chosen, findings).await;
+            return None;
+        }
         Ok(chosen) => chosen,
         Err(why) => {
             findings.skipped(CheckId::BlobGet, why, "");
@@ -72,7 +77,8 @@ pub(super) async fn check(
     Some(Blob { digest: chosen.digest, bytes: get.body.bytes.clone(), head, get })
 }
 
-/// The configuration of the image when it is a usable one, else the smallest blob that is.
+/// The configuration of the image when it is a usable one, else the smallest blob that is; the smallest of all when each is
+/// too large to be fetched.
 async fn choose(session: &Session, name: &RepositoryName, manifest: &Manifest) -> Result<Descriptor, String> {
     let read = |bytes: &[u8], kind| ManifestFacts::parse(bytes, kind).map_err(|error| text(&error.to_string()));
     let mut facts = read(&manifest.bytes, manifest.media_type.as_ref())?;
@@ -90,11 +96,12 @@ async fn choose(session: &Session, name: &RepositoryName, manifest: &Manifest) -
     config
         .or_else(|| useful.min_by_key(|blob| blob.size))
         .or_else(|| facts.blobs().find(fits))
+        .or_else(|| facts.blobs().min_by_key(|blob| blob.size))
         .cloned()
-        .ok_or_else(|| format!("the image has no blob of at most {} MiB", BLOB_CAP >> 20))
+        .ok_or_else(|| "the image has no blob".to_owned())
 }
 
-fn judge_head(head: &Seen, chosen: &Descriptor, findings: &mut Findings) {
+pub(super) fn judge_head(head: &Seen, chosen: &Descriptor, findings: &mut Findings) {
     let id = CheckId::BlobHead;
     let length = head.length().map_or("no length".to_owned(), |length| format!("{length} bytes"));
     let seen = format!("{}, {length}, {}", head.brief(), digest_word(head));

@@ -10,10 +10,12 @@ mod cache_control;
 mod entrance;
 mod freshness;
 mod image_ref;
+mod large_blob;
 mod limits;
 mod lists;
 mod manifests;
 mod network;
+mod proxied;
 mod ranges;
 mod redirects;
 mod report;
@@ -110,9 +112,7 @@ struct Work<'w> {
 impl Work<'_> {
     async fn everything(&mut self, image: Option<&ImageRef>) {
         (self.progress)(Group::Network);
-        self.findings
-            .0
-            .extend(network::check(&self.session.config, self.session.url(), self.session.client.transport()).await);
+        self.findings.0.extend(network::check(self.session).await);
         if self.findings.0.iter().any(|check| check.outcome == Outcome::Fail) {
             return;
         }

@@ -114,7 +114,7 @@ impl Session {
     /// Asks with the login known from earlier questions, and follows nothing.
     pub(super) async fn ask_here(&self, question: &Question) -> Result<Seen, ClientError> {
         let transport = self.client.transport();
-        let offered = self.client.handshake().offer(transport, &question.call, self.attempt()).await?;
+        let offered = self.client.handshake().header_for(transport, &question.call, self.attempt()).await?;
         self.send(&question.call.url, question, offered.as_ref()).await
     }
 
