@@ -76,6 +76,8 @@ pub struct ExplainedUpstream {
     pub problem: Option<String>,
     /// What it said of our rate limit.
     pub rate_limit: Option<ExplainedRateLimit>,
+    /// Seconds for which the token for this name is still good, when one is at hand.
+    pub token_for_s: Option<u64>,
 }
 
 /// A rate limit as an upstream last stated it.
@@ -114,6 +116,8 @@ pub struct ExplainedTag {
     pub changes: usize,
     /// Why a pull does not ask although the time is up, or gets a 404 without asking.
     pub resting: Option<String>,
+    /// Why a pull is answered at once with what is known, marked stale, while the tag is confirmed behind the answer.
+    pub served_meanwhile: Option<String>,
     /// `fresh`, `stale` (must be confirmed), `unknown` or `absent` (a 404 is remembered).
     pub state: String,
 }
@@ -208,10 +212,24 @@ impl CachedPart {
 pub struct ExplainedStep {
     /// The request: `HEAD manifests/1.0`.
     pub request: String,
-    /// Who is asked, best first: the next is asked only when the one before fails.
+    /// Who is asked, best first: the next is asked only when the one before fails. Nobody, when all are left alone.
     pub at: Vec<String>,
     /// Why.
     pub why: String,
+    /// Who is not asked for now, and why: an open breaker, a wait, a used-up limit.
+    pub not_asked: Vec<String>,
+    /// Whether the client has its answer before this is asked.
+    pub in_background: bool,
+    /// What happens when nobody can be asked.
+    pub instead: Option<String>,
+}
+
+impl ExplainedStep {
+    /// A request of which nothing else is said yet.
+    pub(super) fn new(request: String) -> Self {
+        let (at, not_asked) = (Vec::new(), Vec::new());
+        Self { request, at, why: String::new(), not_asked, in_background: false, instead: None }
+    }
 }
 
 /// What would happen without any upstream.

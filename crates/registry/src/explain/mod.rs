@@ -5,6 +5,8 @@
 
 mod address;
 mod answer;
+mod asking;
+mod logins;
 mod offline;
 mod parts;
 mod plan;
@@ -44,11 +46,17 @@ pub(crate) async fn explain(core: &Core, address: &ImageAddress) -> Result<Expla
         Some((tag, known)) => Some(tag::explained(core, &route, tag, known).await?),
         None => None,
     };
+    let asked = plan::Known {
+        reference: address.reference(),
+        tag: tag.as_ref(),
+        kept_back: known.as_ref().and_then(|(_, known)| known.kept_back.as_ref()),
+        parts: &found.parts,
+    };
     Ok(Explanation {
         image: address.text().to_owned(),
         rights: rights(&route),
         upstreams: upstreams::explained(&route),
-        pull_now: plan::steps(&route, address.reference(), tag.as_ref(), &found.parts),
+        pull_now: plan::steps(&route, &asked),
         offline: offline::answer(&route, tag.as_ref(), &found),
         route: ExplainedRoute {
             repo_key: route.repo.key().to_string(),

@@ -32,7 +32,7 @@ pub(super) fn answer(route: &Route, tag: Option<&ExplainedTag>, found: &Found) -
 }
 
 /// Why the tag would not be served, if so.
-fn of_tag(route: &Route, tag: &ExplainedTag) -> Option<String> {
+pub(super) fn of_tag(route: &Route, tag: &ExplainedTag) -> Option<String> {
     let (Some(_), Some(age)) = (&tag.digest, tag.age_s) else {
         return Some(format!("the tag {}: what it points to is not known", tag.tag));
     };

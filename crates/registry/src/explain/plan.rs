@@ -1,59 +1,102 @@
 //! What a pull would ask now: which request, of whom, and why.
 //!
-//! Pure but for the order of upstreams. Must not know how parts were found. Invariant: a part that is here and confirmed
-//! is asked for by nobody.
+//! Pure but for the order and the weather of upstreams. Must not know how parts were found. Invariants: a part that is
+//! here and confirmed is asked for by nobody; who is left alone for now is not among those who are asked.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use oci::Reference;
 
 use super::answer::{CachedPart, ExplainedStep, ExplainedTag, PartKind, Presence};
-use super::{tag, words};
+use super::asking::{Asking, Cost};
+use super::{logins, offline, tag, words};
+use crate::error::PullError;
 use crate::repositories::Route;
+use crate::sources::Upstream;
 
-/// The requests in their order.
-pub(super) fn steps(
-    route: &Route,
-    reference: &Reference,
-    tag: Option<&ExplainedTag>,
-    parts: &[CachedPart],
-) -> Vec<ExplainedStep> {
-    let mut steps: Vec<ExplainedStep> = of_rights(route, reference).into_iter().collect();
-    steps.extend(tag.and_then(|tag| of_tag(route, tag)));
+/// What is known of the reference.
+pub(super) struct Known<'a> {
+    pub(super) reference: &'a Reference,
+    pub(super) tag: Option<&'a ExplainedTag>,
+    /// Why the tag is not asked for although its time is up.
+    pub(super) kept_back: Option<&'a PullError>,
+    pub(super) parts: &'a [CachedPart],
+}
+
+/// The requests in their order, each token request before the first that needs it.
+pub(super) fn steps(route: &Route, known: &Known<'_>) -> Vec<ExplainedStep> {
+    let parts = known.parts;
+    let mut planned: Vec<Planned> = of_rights(route, known.reference).into_iter().collect();
+    planned.extend(known.tag.and_then(|tag| of_tag(route, tag, known.kept_back)));
     let whole = platforms_here(parts);
     let is_wanted = |part: &&CachedPart| part.platform.as_ref().is_none_or(|platform| whole.contains(platform));
-    steps.extend(parts.iter().filter(is_wanted).filter_map(|part| of_part(route, part)));
-    steps.extend(of_others(route, parts, &whole));
+    planned.extend(parts.iter().filter(is_wanted).filter_map(|part| of_part(route, part)));
+    planned.extend(of_others(route, parts, &whole));
+    with_logins(route, planned)
+}
+
+/// A request and who gets it first.
+struct Planned {
+    step: ExplainedStep,
+    first: Option<Arc<Upstream>>,
+}
+
+/// Puts a request to those who may be asked.
+fn plan(route: &Route, request: String, why: String, candidates: Vec<Arc<Upstream>>) -> Planned {
+    let cost = if request.starts_with("GET manifests/") { Cost::Pull } else { Cost::Free };
+    let asking = Asking::of(route, candidates, cost);
+    let instead = asking.at.is_empty().then(|| "a pull fails until one of them is asked again".to_owned());
+    let first = asking.at.first().cloned();
+    let (at, not_asked) = (asking.addresses(), asking.not_asked);
+    Planned { first, step: ExplainedStep { at, why, not_asked, instead, ..ExplainedStep::new(request) } }
+}
+
+fn with_logins(route: &Route, planned: Vec<Planned>) -> Vec<ExplainedStep> {
+    let mut steps = Vec::with_capacity(planned.len());
+    let mut logged_in: Vec<usize> = Vec::new();
+    for Planned { step, first } in planned {
+        if let Some(first) = first.filter(|first| !logged_in.contains(&first.index())) {
+            logged_in.push(first.index());
+            let login = logins::step(route, &first);
+            steps.extend(login.map(|login| ExplainedStep { in_background: step.in_background, ..login }));
+        }
+        steps.push(step);
+    }
     steps
 }
 
 /// Where callers pull with their own accounts, they are asked about first.
-fn of_rights(route: &Route, reference: &Reference) -> Option<ExplainedStep> {
+fn of_rights(route: &Route, reference: &Reference) -> Option<Planned> {
     let rules = route.repo.spec().passthrough?;
-    Some(ExplainedStep {
-        request: format!("HEAD manifests/{reference}"),
-        at: vec![named(route)],
-        why: format!(
-            "with the caller's account: rights are decided per caller, and known for {} at most",
-            words::duration(rules.grant_ttl)
-        ),
-    })
+    let why = format!(
+        "with the caller's account: rights are decided per caller, and known for {} at most",
+        words::duration(rules.grant_ttl)
+    );
+    Some(plan(route, format!("HEAD manifests/{reference}"), why, in_order(route)))
 }
 
-fn of_tag(route: &Route, tag: &ExplainedTag) -> Option<ExplainedStep> {
+fn of_tag(route: &Route, tag: &ExplainedTag, kept_back: Option<&PullError>) -> Option<Planned> {
     // Fresh, resting after a failed check, or immutable: nobody is asked.
     if tag.state == "fresh" || tag.state == "absent" || tag.resting.is_some() {
         return None;
     }
     let why = tag::why(tag);
-    Some(match &tag.digest {
-        Some(_) => ExplainedStep { request: format!("HEAD manifests/{}", tag.tag), at: in_order(route), why },
-        None => ExplainedStep {
-            request: format!("GET manifests/{}", tag.tag),
-            at: in_order(route),
-            why: format!("{why}; what its manifest lists is asked for next, as the client wants it"),
-        },
-    })
+    if tag.digest.is_none() {
+        let why = format!("{why}; what its manifest lists is asked for next, as the client wants it");
+        return Some(plan(route, format!("GET manifests/{}", tag.tag), why, in_order(route)));
+    }
+    let mut planned = plan(route, format!("HEAD manifests/{}", tag.tag), why, in_order(route));
+    if let Some(error) = kept_back {
+        planned.first = None;
+        planned.step.not_asked.extend(planned.step.at.drain(..).map(|at| format!("{at}: {error}")));
+    }
+    planned.step.in_background = tag.served_meanwhile.is_some();
+    planned.step.instead = planned.step.at.is_empty().then(|| match offline::of_tag(route, tag) {
+        None => "the tag is answered as it is known, marked stale".to_owned(),
+        Some(_) => "a pull fails until one of them is asked again: what is known is too old to be served".to_owned(),
+    });
+    Some(planned)
 }
 
 /// The platforms whose manifests are here: those that clients of this server pull.
@@ -62,11 +105,11 @@ fn platforms_here(parts: &[CachedPart]) -> BTreeSet<String> {
     here.filter_map(|part| part.platform.clone()).collect()
 }
 
-fn of_part(route: &Route, part: &CachedPart) -> Option<ExplainedStep> {
+fn of_part(route: &Route, part: &CachedPart) -> Option<Planned> {
     if part.is_served() {
         return None;
     }
-    let at = if part.confirmed { best_first(route, part) } else { in_order(route) };
+    let candidates = if part.confirmed { best_first(route, part) } else { in_order(route) };
     let target = format!("{}/{}", part.kind.path(), part.digest);
     let what = match (&part.platform, part.size) {
         (Some(platform), Some(size)) => format!("{} for {platform}, {}", part.kind.as_str(), words::size(size)),
@@ -85,43 +128,36 @@ fn of_part(route: &Route, part: &CachedPart) -> Option<ExplainedStep> {
         ),
         Presence::No => (format!("GET {target}"), format!("{what}: it is not here")),
     };
-    Some(ExplainedStep { request, at, why })
+    Some(plan(route, request, why, candidates))
 }
 
 /// One line for all platforms that nobody has pulled.
-fn of_others(route: &Route, parts: &[CachedPart], here: &BTreeSet<String>) -> Option<ExplainedStep> {
+fn of_others(route: &Route, parts: &[CachedPart], here: &BTreeSet<String>) -> Option<Planned> {
     let is_other = |part: &&CachedPart| part.platform.as_ref().is_some_and(|platform| !here.contains(platform));
     let mut others = parts.iter().filter(is_other);
     let first = others.next()?;
     let count = 1 + others.count();
     let platform = first.platform.as_deref().unwrap_or_default();
-    Some(ExplainedStep {
-        request: format!("GET {}/{}", first.kind.path(), first.digest),
-        at: if first.confirmed { best_first(route, first) } else { in_order(route) },
-        why: format!(
-            "only for a client that wants {platform}: the manifests of {count} more platforms are not here, nor is what they list"
-        ),
-    })
-}
-
-fn named(route: &Route) -> String {
-    route.repo.client().upstream().to_string()
+    let candidates = if first.confirmed { best_first(route, first) } else { in_order(route) };
+    let why = format!(
+        "only for a client that wants {platform}: the manifests of {count} more platforms are not here, nor is what they list"
+    );
+    Some(plan(route, format!("GET {}/{}", first.kind.path(), first.digest), why, candidates))
 }
 
 /// The named upstream, then those that stand in while it fails.
-fn in_order(route: &Route) -> Vec<String> {
+fn in_order(route: &Route) -> Vec<Arc<Upstream>> {
+    let sources = route.repo.sources();
     if route.repo.is_passthrough() {
-        return vec![named(route)];
+        return vec![sources.named().clone()];
     }
-    route.repo.sources().iter().map(|upstream| upstream.client().upstream().to_string()).collect()
+    sources.iter().cloned().collect()
 }
 
 /// Whoever is likely to answer best.
-fn best_first(route: &Route, part: &CachedPart) -> Vec<String> {
-    let Ok(digest) = part.digest.parse() else { return in_order(route) };
-    if route.repo.is_passthrough() {
-        return vec![named(route)];
+fn best_first(route: &Route, part: &CachedPart) -> Vec<Arc<Upstream>> {
+    match part.digest.parse() {
+        Ok(digest) if !route.repo.is_passthrough() => route.repo.sources().for_digest(&digest),
+        Ok(_) | Err(_) => in_order(route),
     }
-    let order = route.repo.sources().for_digest(&digest);
-    order.iter().map(|upstream| upstream.client().upstream().to_string()).collect()
 }

@@ -56,6 +56,10 @@ pub(super) async fn explained(
         immutable,
         changes,
         resting,
+        served_meanwhile: known.meanwhile.as_ref().map(|resolved| match &resolved.freshness {
+            Freshness::Stale { reason, .. } => reason.to_string(),
+            Freshness::Fresh { .. } | Freshness::Immutable => String::new(),
+        }),
         state: state.to_owned(),
     })
 }

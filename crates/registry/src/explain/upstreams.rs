@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use client::BreakerState;
+use client::{BreakerState, Login};
 use tokio::time::Instant;
 
 use super::answer::{ExplainedCredential, ExplainedRateLimit, ExplainedUpstream};
@@ -17,12 +17,17 @@ pub(super) fn explained(route: &Route) -> Vec<ExplainedUpstream> {
 }
 
 fn of(route: &Route, upstream: &Upstream) -> ExplainedUpstream {
-    let weather = upstream.client().weather();
     let until = |at: Instant| at.saturating_duration_since(Instant::now()).as_secs();
     let name = upstream.canonical_name(route.name.clone());
+    let weather = upstream.client().weather_for(&name);
     let credential = upstream.client().credential_for(&name);
     let millis = |latency: Duration| u64::try_from(latency.as_millis()).unwrap_or(u64::MAX);
+    let token_for_s = match upstream.client().login_for(&name) {
+        Login::Token { lives, .. } => lives.map(|lives| lives.as_secs()),
+        Login::Configured | Login::NotAskedFor => None,
+    };
     ExplainedUpstream {
+        token_for_s,
         address: upstream.address().to_string(),
         role: upstream.role().as_str().to_owned(),
         credential: credential

@@ -188,6 +188,21 @@ pub(crate) async fn eventually(what: &str, done: impl Fn() -> bool) {
     }
 }
 
+/// The same for something that is looked up.
+pub(crate) async fn eventually_some<T, Looking: Future<Output = Option<T>>>(
+    what: &str,
+    look: impl Fn() -> Looking,
+) -> T {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "not within 30 s: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
 /// The same key each time: a restarted registry must open what it sealed.
 fn keys() -> SealingKeys {
     SealingKeys::new(SealingKey::from_bytes(&[7; 32]), vec![])

@@ -45,6 +45,7 @@ fn upstream(one: &ExplainedUpstream) -> String {
         None => format!("breaker {}", one.breaker),
     };
     let mut facts = vec![one.address.clone(), credential, breaker];
+    facts.extend(one.token_for_s.map(|left| format!("a token for {} more", time(left))));
     facts.extend(one.blocked_for_s.map(|left| format!("asked us to stay away for {}", time(left))));
     facts.extend(one.latency_ms.map(|latency| format!("{latency} ms")));
     if one.error_rate > 0.0 {
@@ -69,6 +70,7 @@ fn tag(one: &ExplainedTag) -> String {
     }
     facts.push(format!("{} changes on record", one.changes));
     facts.extend(one.resting.clone());
+    facts.extend(one.served_meanwhile.as_ref().map(|why| format!("answered at once, stale: {why}")));
     facts.join(", ")
 }
 
@@ -104,7 +106,16 @@ fn steps(steps: &[ExplainedStep]) -> Vec<String> {
         return vec!["A pull now asks nobody: everything is here.".to_owned()];
     }
     let mut lines = vec!["A pull now asks:".to_owned()];
-    lines.extend(steps.iter().map(|step| format!("  {} at {}: {}", step.request, step.at.join(", else "), step.why)));
+    lines.extend(steps.iter().flat_map(step));
+    lines
+}
+
+fn step(step: &ExplainedStep) -> Vec<String> {
+    let behind = if step.in_background { " (behind the answer)" } else { "" };
+    let whom = if step.at.is_empty() { "nobody".to_owned() } else { step.at.join(", else ") };
+    let mut lines = vec![format!("  {} at {whom}{behind}: {}", step.request, step.why)];
+    lines.extend(step.not_asked.iter().map(|not_asked| format!("      not asked: {not_asked}")));
+    lines.extend(step.instead.iter().map(|instead| format!("      instead: {instead}")));
     lines
 }
 
