@@ -43,6 +43,8 @@ pub struct UpstreamConfig {
     pub climate: Climate,
     /// Our own limits; clients that share it keep to them together.
     pub limits: Limiter,
+    /// The same for the upstream's host, whoever asks it.
+    pub host_limits: Limiter,
     /// Which HTTP versions to speak.
     pub http: HttpVersion,
     /// The `User-Agent`.
@@ -96,6 +98,7 @@ impl UpstreamConfig {
             hedging: Hedging::default(),
             climate: Climate::default(),
             limits: Limiter::default(),
+            host_limits: Limiter::default(),
             http: HttpVersion::Auto,
             user_agent: concat!("transship/", env!("CARGO_PKG_VERSION")).to_owned(),
         }

@@ -1,41 +1,40 @@
 //! Sends a request with what the upstream was seen to want, and answers its challenge when that is not enough.
 //!
 //! Anonymous first: nothing is sent before the upstream has asked for it, and it is the challenge of the actual request
-//! that counts, not that of `/v2/` (GHCR's there names a placeholder). What a scope needed is remembered, so the next
-//! request for it needs no 401 first. Must not know how answers are used. Invariants: the credential and tokens go to
-//! the upstream's own origin or an admitted realm; one request is sent at most three times, a credential once.
+//! that counts, not that of `/v2/` (GHCR's there names a placeholder). What a scope needed is remembered (`scheme`), so
+//! the next request for it needs no 401 first; `offer` makes the header. Must not know how answers are used. Invariants:
+//! the credential and tokens go to the upstream's own origin or an admitted realm; one request is sent at most three
+//! times, a credential once.
 
-use std::collections::HashMap;
+mod offer;
+mod outlook;
+mod scheme;
+
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use bytes::Bytes;
-use http::header::WWW_AUTHENTICATE;
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use oci::Challenge;
-use tokio::time::Instant;
+use http::{HeaderMap, Method, StatusCode};
+use tokio::time::{Duration, Instant};
 use url::Url;
 
+use self::offer::Offer;
+pub use self::outlook::Login;
+pub(crate) use self::scheme::{MAX_SCOPES, challenges};
+use self::scheme::{Scheme, Schemes, TokenSource};
 use crate::answer::{Answer, AnsweredBy};
-use crate::basic::{Credential, CredentialId, basic_header, bearer_header};
-use crate::bearer::{self, TokenRequest};
+use crate::basic::{Credential, CredentialId};
 use crate::credentials::{Accounts, CredentialStore, Resolved};
 use crate::error::ClientError;
 use crate::exchange::ExchangeKind;
-use crate::realm::{Holding, Realm, RealmRule};
+use crate::realm::RealmRule;
 use crate::redirect::{Journey, MayLeave, follow};
 use crate::secret::Secret;
-use crate::token_cache::{TokenCache, TokenKey};
+use crate::token_cache::TokenCache;
 use crate::trace_context;
 use crate::transport::{Attempt, Transport};
 use crate::upstream_error::read_start;
-use crate::weather::wait_hint;
-
-/// Most scopes remembered; beyond, all are forgotten and cost one 401 each again.
-const MAX_REMEMBERED: usize = 4096;
-
-/// Most scopes taken from one challenge.
-pub(crate) const MAX_SCOPES: usize = 8;
+use crate::weather::{Cost, wait_hint};
 
 /// How long an account rests after a 429 that names no time.
 const REST: Duration = Duration::from_mins(1);
@@ -62,36 +61,9 @@ pub(crate) struct Call {
     pub(crate) scope: Option<String>,
 }
 
-/// What a scope was seen to need.
-#[derive(Clone, Debug)]
-enum Scheme {
-    /// The configured credential, sent to the upstream itself.
-    Configured,
-    /// A token from the realm.
-    Bearer(Arc<TokenSource>),
-}
-
-/// Where a scope's tokens come from. The realm is judged anew for each credential that would go there.
-#[derive(Debug)]
-struct TokenSource {
-    realm: String,
-    service: Option<String>,
-    /// Sorted.
-    scopes: Vec<String>,
-}
-
-/// What is sent as `Authorization`, and where it came from.
-enum Authorization {
-    Configured { header: HeaderValue, by: Arc<Resolved> },
-    Token { header: HeaderValue, text: Secret, key: TokenKey, by: Option<Arc<Resolved>> },
-}
-
-impl Authorization {
-    fn by(&self) -> Option<&Arc<Resolved>> {
-        match self {
-            Self::Configured { by, .. } => Some(by),
-            Self::Token { by, .. } => by.as_ref(),
-        }
+impl Call {
+    fn cost(&self) -> Cost {
+        Cost::of(&self.method, self.kind)
     }
 }
 
@@ -100,7 +72,7 @@ pub(crate) struct Handshake {
     accounts: Accounts,
     realms: RealmRule,
     tokens: TokenCache,
-    remembered: Mutex<HashMap<Option<String>, Scheme>>,
+    schemes: Schemes,
     /// In whose name the last call was answered.
     last_account: Mutex<CredentialId>,
 }
@@ -111,7 +83,7 @@ impl Handshake {
             accounts,
             realms,
             tokens: TokenCache::default(),
-            remembered: Mutex::default(),
+            schemes: Schemes::default(),
             last_account: Mutex::new(CredentialId::Anonymous),
         }
     }
@@ -122,14 +94,17 @@ impl Handshake {
         Self::new(self.accounts.with_store(store), self.realms.clone())
     }
 
-    /// In whose name the last call was answered: whose rate limit the next one will most likely use.
-    pub(crate) fn last_account(&self) -> CredentialId {
-        *self.last_account.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Whose rate limit the next call for `scope` will most likely use.
+    pub(crate) fn likely_account(&self, scope: Option<&str>) -> CredentialId {
+        match self.schemes.recall(scope) {
+            Some(_) => self.accounts.likely(scope),
+            None => self.last_account(),
+        }
     }
 
-    /// When the token for `scope` ends, if it needs one and has one.
-    pub(crate) fn token_ends(&self, scope: Option<&str>) -> Option<Instant> {
-        self.lives(scope).map(|lives| Instant::now() + lives)
+    /// In whose name the last call was answered.
+    pub(crate) fn last_account(&self) -> CredentialId {
+        *self.last_account.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What was configured.
@@ -168,10 +143,10 @@ impl Handshake {
                 Err(error) => return Err(answer.reject(error)),
             };
             read_start(answer).await;
-            offered = self.authorize(transport, &scheme, call, by, attempt).await?;
+            offered = self.authorize(transport, &scheme, call.scope.as_deref(), by, attempt).await?;
             answer = travel(transport, call, offered.as_ref(), attempt).await?;
             if answer.status != StatusCode::UNAUTHORIZED || answer.by == AnsweredBy::Elsewhere {
-                self.remember(call, scheme);
+                self.schemes.remember(call, scheme);
             }
         }
         self.note_limit(&answer, offered.as_ref());
@@ -187,11 +162,12 @@ impl Handshake {
         transport: &Transport,
         call: &Call,
         attempt: Attempt,
-    ) -> Result<Option<Authorization>, ClientError> {
-        let Some(scheme) = self.recall(call) else { return Ok(None) };
-        let by = self.accounts.pick(call.scope.as_deref()).await?;
+    ) -> Result<Option<Offer>, ClientError> {
+        let scope = call.scope.as_deref();
+        let Some(scheme) = self.schemes.recall(scope) else { return Ok(None) };
+        let by = self.accounts.pick(scope, call.cost()).await?;
         // The realm that was remembered may be gone: the next attempt hears the upstream's challenge again.
-        self.authorize(transport, &scheme, call, by, attempt).await.inspect_err(|_| self.forget(call))
+        self.authorize(transport, &scheme, scope, by, attempt).await.inspect_err(|_| self.schemes.forget(call))
     }
 
     /// What to offer after a 401, and whose credential; none when there is nothing new.
@@ -200,20 +176,20 @@ impl Handshake {
         transport: &Transport,
         answer: &Answer,
         call: &Call,
-        offered: Option<&Authorization>,
+        offered: Option<&Offer>,
         round: Round,
     ) -> Result<Option<(Scheme, Option<Arc<Resolved>>)>, ClientError> {
         let scope = call.scope.as_deref();
         let by = match (offered, round) {
-            (None, _) => self.accounts.pick(scope).await?,
+            (None, _) => self.accounts.pick(scope, call.cost()).await?,
             // The same credential a second time would only count as another failed login.
-            (Some(Authorization::Configured { by, .. }), _) => match self.accounts.another(scope, by).await? {
+            (Some(Offer::Configured { by, .. }), _) => match self.accounts.another(scope, by).await? {
                 Some(next) => Some(next),
                 None => return Ok(None),
             },
             // A token may have been revoked; one that is just made will not be better the second time.
-            (Some(Authorization::Token { by, .. }), Round::First) => by.clone(),
-            (Some(Authorization::Token { .. }), Round::Second) => return Ok(None),
+            (Some(Offer::Token { by, .. }), Round::First) => by.clone(),
+            (Some(Offer::Token { .. }), Round::Second) => return Ok(None),
         };
         Ok(self.wanted(transport, answer, call, by.as_deref())?.map(|scheme| (scheme, by)))
     }
@@ -233,199 +209,47 @@ impl Handshake {
             if matches!(credential, Some(Credential::Bearer(_))) {
                 return Ok(Some(Scheme::Configured));
             }
-            return self.bearer_scheme(transport, answer, challenge, call, by).map(Some);
+            let realm = challenge.param("realm");
+            let realm = realm.ok_or_else(|| answer.protocol("a Bearer challenge without a realm"))?;
+            // Judged before the answer is let go, and again whenever somebody's credential would go there.
+            let realm = self.admit(transport, realm, by)?.url().to_string();
+            return Ok(Some(Scheme::Bearer(Arc::new(TokenSource::read(answer, challenge, call, realm)?))));
         }
         Ok(with("basic").filter(|_| matches!(credential, Some(Credential::Basic { .. }))).map(|_| Scheme::Configured))
     }
 
-    fn bearer_scheme(
-        &self,
-        transport: &Transport,
-        answer: &Answer,
-        challenge: &Challenge,
-        call: &Call,
-        by: Option<&Resolved>,
-    ) -> Result<Scheme, ClientError> {
-        let realm = challenge.param("realm").ok_or_else(|| answer.protocol("a Bearer challenge without a realm"))?;
-        // Judged before the answer is let go, and again whenever somebody's credential would go there.
-        let realm = self.admit(transport, realm, by)?;
-        let asked = challenge.param("scope").filter(|scope| !scope.trim().is_empty());
-        let mut scopes: Vec<String> = match asked {
-            Some(scopes) => scopes.split_ascii_whitespace().map(str::to_owned).collect(),
-            None => call.scope.iter().cloned().collect(),
-        };
-        if scopes.len() > MAX_SCOPES {
-            return Err(answer.protocol("a Bearer challenge with more than 8 scopes"));
-        }
-        scopes.sort();
-        scopes.dedup();
-        let service = challenge.param("service").map(str::to_owned);
-        Ok(Scheme::Bearer(Arc::new(TokenSource { realm: realm.url().to_string(), service, scopes })))
-    }
-
-    /// The realm, when what is held may go there.
-    fn admit(&self, transport: &Transport, realm: &str, by: Option<&Resolved>) -> Result<Realm, ClientError> {
-        let refused = |what: String| transport.refused(what);
-        let holding = if by.is_some() { Holding::Credential } else { Holding::Nothing };
-        let realm = self.realms.admit(&transport.canonical_text(realm), holding).map_err(refused)?;
-        if matches!(by.map(|by| &by.credential), Some(Credential::IdentityToken(_))) {
-            self.realms.admit_identity(&realm).map_err(refused)?;
-        }
-        Ok(realm)
-    }
-
-    /// Makes the `Authorization` value; none when the scheme needs a credential that we do not have. When the token server
-    /// refuses the login, another account or a renewed credential gets one try.
-    async fn authorize(
-        &self,
-        transport: &Transport,
-        scheme: &Scheme,
-        call: &Call,
-        by: Option<Arc<Resolved>>,
-        attempt: Attempt,
-    ) -> Result<Option<Authorization>, ClientError> {
-        let source = match scheme {
-            Scheme::Configured => return Ok(by.and_then(configured)),
-            Scheme::Bearer(source) => source,
-        };
-        let refusal = match self.token(transport, source, by.clone(), attempt).await {
-            Err(error @ ClientError::Unauthorized { .. }) => error,
-            outcome => return outcome.map(Some),
-        };
-        let Some(refused) = by else { return Err(refusal) };
-        match self.accounts.another(call.scope.as_deref(), &refused).await? {
-            Some(next) => self.token(transport, source, Some(next), attempt).await.map(Some),
-            None => Err(refusal),
-        }
-    }
-
-    /// A token for this credential, from memory or the realm.
-    async fn token(
-        &self,
-        transport: &Transport,
-        source: &TokenSource,
-        by: Option<Arc<Resolved>>,
-        attempt: Attempt,
-    ) -> Result<Authorization, ClientError> {
-        let TokenSource { realm, service, scopes } = source;
-        let credential = by.as_ref().map(|by| &by.credential);
-        let attempt = Attempt { account: CredentialId::of(credential), ..attempt };
-        let key = TokenKey {
-            realm: realm.clone(),
-            service: service.clone(),
-            scopes: scopes.clone(),
-            credential: CredentialId::of(credential),
-        };
-        let realm = self.admit(transport, realm, by.as_deref())?;
-        let request = TokenRequest { realm: &realm, service: service.as_deref(), scopes, credential };
-        let text = self.tokens.get(&key, || bearer::fetch(transport, &request, attempt)).await?.text;
-        let header = bearer_header(&text).ok_or_else(|| ClientError::Protocol {
-            upstream: transport.upstream().clone(),
-            what: "a token that no header can carry".to_owned(),
-        })?;
-        Ok(Authorization::Token { header, text, key, by })
-    }
-
     /// An account that has used up its share rests while others have some left.
-    fn note_limit(&self, answer: &Answer, offered: Option<&Authorization>) {
-        let by = offered.and_then(Authorization::by);
+    fn note_limit(&self, answer: &Answer, offered: Option<&Offer>) {
+        let by = offered.and_then(Offer::by);
         *self.last_account.lock().unwrap_or_else(PoisonError::into_inner) =
-            CredentialId::of(by.map(|by| &by.credential));
+            by.map_or(CredentialId::Anonymous, |by| by.id);
         if answer.status == StatusCode::TOO_MANY_REQUESTS
             && answer.by == AnsweredBy::Asked
-            && let Some(by) = offered.and_then(Authorization::by)
+            && let Some(by) = by
         {
             let wait = wait_hint(&answer.headers, SystemTime::now()).unwrap_or(REST);
             self.accounts.rest(by, Instant::now() + wait);
         }
     }
 
-    /// Whether tokens would be asked for at this realm; the error says why not.
-    pub(crate) fn judge_realm(&self, realm: &str) -> Result<(), String> {
-        let holding = if self.is_anonymous() { Holding::Nothing } else { Holding::Credential };
-        self.realms.admit(realm, holding).map(|_| ())
-    }
-
-    /// How long the token is still good that a call like this one would be sent with.
-    pub(crate) fn token_lives(&self, call: &Call) -> Option<Duration> {
-        self.lives(call.scope.as_deref())
-    }
-
-    fn lives(&self, scope: Option<&str>) -> Option<Duration> {
-        let source = match self.memory().get(&scope.map(str::to_owned))? {
-            Scheme::Bearer(source) => source.clone(),
-            Scheme::Configured => return None,
-        };
-        self.tokens
-            .lives(|key| key.realm == source.realm && key.service == source.service && key.scopes == source.scopes)
-    }
-
-    /// What a call like this one would be sent with, going by what the last one needed.
-    pub(crate) async fn offer(
-        &self,
-        transport: &Transport,
-        call: &Call,
-        attempt: Attempt,
-    ) -> Result<Option<HeaderValue>, ClientError> {
-        let Some(scheme) = self.recall(call) else { return Ok(None) };
-        let by = self.accounts.pick(call.scope.as_deref()).await?;
-        let offered = self.authorize(transport, &scheme, call, by, attempt).await?;
-        Ok(offered.map(|offered| match offered {
-            Authorization::Configured { header, .. } | Authorization::Token { header, .. } => header,
-        }))
-    }
-
-    fn recall(&self, call: &Call) -> Option<Scheme> {
-        self.memory().get(&call.scope).cloned()
-    }
-
-    fn remember(&self, call: &Call, scheme: Scheme) {
-        let mut memory = self.memory();
-        if memory.len() >= MAX_REMEMBERED {
-            memory.clear();
-        }
-        memory.insert(call.scope.clone(), scheme);
-    }
-
-    fn forget(&self, call: &Call) {
-        self.memory().remove(&call.scope);
-    }
-
     /// Forgets what the upstream did not take.
-    fn withdraw(&self, call: &Call, offered: Option<&Authorization>) {
+    fn withdraw(&self, call: &Call, offered: Option<&Offer>) {
         match offered {
-            Some(Authorization::Token { text, key, .. }) => self.tokens.reject(key, text),
-            Some(Authorization::Configured { .. }) => self.forget(call),
+            Some(Offer::Token { text, key, .. }) => self.tokens.reject(key, text),
+            Some(Offer::Configured { .. }) => self.schemes.forget(call),
             None => {}
         }
     }
-
-    fn memory(&self) -> std::sync::MutexGuard<'_, HashMap<Option<String>, Scheme>> {
-        self.remembered.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The credential as the upstream itself takes it. A refresh token is for its token server alone.
-fn configured(by: Arc<Resolved>) -> Option<Authorization> {
-    let header = match &by.credential {
-        Credential::Basic { username, password } => basic_header(username, password),
-        Credential::Bearer(token) => bearer_header(token)?,
-        Credential::IdentityToken(_) => return None,
-    };
-    Some(Authorization::Configured { header, by })
 }
 
 async fn travel(
     transport: &Transport,
     call: &Call,
-    offered: Option<&Authorization>,
+    offered: Option<&Offer>,
     attempt: Attempt,
 ) -> Result<Answer, ClientError> {
-    let authorization = offered.map(|offered| match offered {
-        Authorization::Configured { header, .. } | Authorization::Token { header, .. } => header,
-    });
-    let by = offered.and_then(Authorization::by);
-    let attempt = Attempt { account: CredentialId::of(by.map(|by| &by.credential)), ..attempt };
+    let by = offered.and_then(Offer::by);
+    let attempt = Attempt { account: by.map_or(CredentialId::Anonymous, |by| by.id), ..attempt };
     if let Some(by) = by {
         transport.name_account(&call.url, attempt.account, &by.name);
     }
@@ -434,21 +258,11 @@ async fn travel(
         method: &call.method,
         url: &call.url,
         headers: &call.headers,
-        authorization,
+        authorization: offered.map(Offer::header),
         traceparent: traceparent.as_ref(),
         body: Bytes::new(),
         kind: call.kind,
         may_leave: MayLeave::Origin,
     };
     follow(transport, &journey, attempt).await
-}
-
-/// All challenges of the answer. A header that cannot be read is an error: guessing what it wants is not safe.
-pub(crate) fn challenges(answer: &Answer) -> Result<Vec<Challenge>, ClientError> {
-    let mut all = Vec::new();
-    for value in answer.headers.get_all(WWW_AUTHENTICATE) {
-        let text = value.to_str().map_err(|_| answer.protocol("a WWW-Authenticate header that is not text"))?;
-        all.extend(Challenge::parse_all(text).map_err(|error| answer.protocol(error.to_string()))?);
-    }
-    Ok(all)
 }

@@ -48,8 +48,8 @@ pub use blobs::{BlobHead, BlobResponse};
 pub use body::BlobBody;
 pub use config::{HttpVersion, Timeouts, UpstreamConfig};
 pub use credentials::{
-    AwsKeys, AzureIdentity, AzureLogin, CredentialEntry, CredentialLabel, CredentialSource, CredentialStore, EcrLogin,
-    ExecHelper, GoogleIdentity, GoogleLogin,
+    AwsIdentity, AwsKeys, AzureIdentity, AzureLogin, ContainerAuthorization, ContainerRole, CredentialEntry,
+    CredentialLabel, CredentialSource, CredentialStore, EcrLogin, ExecHelper, GoogleIdentity, GoogleLogin, WebIdentity,
 };
 pub use egress::{
     Authorities, ClientIdentity, IdentityProblem, Network, Proxies, ProxyServer, Reach, Verification,
@@ -57,6 +57,7 @@ pub use egress::{
 };
 pub use error::{ClientError, SharedError, TimeoutPhase, UpstreamAnswer};
 pub use exchange::{Exchange, ExchangeKind, ExchangeObserver, NoObserver};
+pub use handshake::Login;
 pub use heads::ExchangeHeads;
 pub use manifests::{ManifestFetch, ManifestHead};
 pub use referrers::{ReferrersApi, ReferrersFound, ReferrersList};
@@ -65,5 +66,6 @@ pub use secret::Secret;
 pub use tags::TagPage;
 pub use trace_context::{TraceContext, with_traceparent};
 pub use weather::{
-    AccountReport, Backoff, BreakerState, Climate, Hedging, HostReport, Limiter, OwnLimits, RateLimit, Weather, hedge,
+    AccountReport, Backoff, BreakerState, Climate, Hedging, HostLimits, HostReport, Limiter, OwnLimits, RateLimit,
+    Weather, hedge,
 };

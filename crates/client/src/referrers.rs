@@ -41,6 +41,8 @@ const COSIGN: [(&str, &str); 3] = [
 pub enum ReferrersApi {
     /// First, unless the registry is known not to have it.
     Ask,
+    /// It alone, whatever is known of the registry; one that does not have it tells of none.
+    Only,
     /// Never: only the tags count.
     Skip,
 }
@@ -106,12 +108,20 @@ impl RegistryClient {
         subject: &Digest,
         api: ReferrersApi,
     ) -> Result<ReferrersList, ClientError> {
-        if api == ReferrersApi::Ask && !self.referrers_capability().is_missing() {
+        let ask = match api {
+            ReferrersApi::Ask => !self.referrers_capability().is_missing(),
+            ReferrersApi::Only => true,
+            ReferrersApi::Skip => false,
+        };
+        if ask {
             match self.referrers_by_api(name, subject).await {
                 Ok(listed) if listed.is_empty() => return Ok(ReferrersList { listed, found: ReferrersFound::Nowhere }),
                 Ok(listed) => return Ok(ReferrersList { listed, found: ReferrersFound::Api }),
                 Err(error) => self.judge(error)?,
             }
+        }
+        if api == ReferrersApi::Only {
+            return Ok(ReferrersList { listed: Vec::new(), found: ReferrersFound::Nowhere });
         }
         self.referrers_by_tags(name, subject).await
     }

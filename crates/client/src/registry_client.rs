@@ -20,13 +20,13 @@ use crate::endpoint::{Endpoint, authority};
 use crate::error::ClientError;
 use crate::exchange::{ExchangeKind, ExchangeObserver};
 use crate::guest::Guests;
-use crate::handshake::{Call, Handshake};
+use crate::handshake::{Call, Handshake, Login};
 use crate::profiles::Profile;
 use crate::realm::RealmRule;
 use crate::referrers::Capability;
 use crate::transport::{Attempt, Transport};
 use crate::upstream_error::{Asked, from_answer};
-use crate::weather::{HostReport, HostWeather, RateLimit, RetryRule, Weather, hedge};
+use crate::weather::{HostReport, HostWeather, Passage, RateLimit, RetryRule, Weather, hedge};
 
 /// A client of one upstream. Cheap to clone; clones share connections, tokens and what was learnt.
 #[derive(Clone)]
@@ -69,7 +69,7 @@ impl RegistryClient {
         let profile = config.effective_profile();
         let guests = Arc::new(Guests::new(profile.redirects, config.reach));
         let ground = Ground::new(&config, &endpoint, observer.clone());
-        let accounts = Accounts::new(config.credentials.clone(), &endpoint, ground);
+        let accounts = Accounts::new(config.credentials.clone(), &endpoint, ground, host.clone());
         let realms = RealmRule::new(url, config.token_hosts.clone(), config.reach);
         let handshake = Handshake::new(accounts, realms);
         let transport = Arc::new(transport);
@@ -137,6 +137,17 @@ impl RegistryClient {
         self.inner.host.weather(self.account())
     }
 
+    /// The same for what is asked under this name: the account is the one that would be used for it.
+    pub fn weather_for(&self, name: &RepositoryName) -> Weather {
+        let scope = self.inner.endpoint.pull_scope(name);
+        self.inner.host.weather(self.inner.handshake.likely_account(Some(&scope)))
+    }
+
+    /// How the next call for this repository logs in, going by what the last one needed.
+    pub fn login_for(&self, name: &RepositoryName) -> Login {
+        self.inner.handshake.login(Some(&self.inner.endpoint.pull_scope(name)))
+    }
+
     /// All that is known of the upstream's host, whoever asked it.
     pub fn host_report(&self) -> HostReport {
         self.inner.host.report()
@@ -191,7 +202,7 @@ impl RegistryClient {
     /// Makes one attempt at a call.
     pub(crate) async fn ask(&self, call: &Call, attempt: Attempt) -> Result<Answer, ClientError> {
         let Inner { transport, handshake, guests, config, .. } = &*self.inner;
-        let passage = config.limits.enter(self.upstream(), attempt.deadline).await?;
+        let passage = Passage::enter(&config.limits, &config.host_limits, self.upstream(), attempt.deadline).await?;
         // Boxed: the handshake with all that it may have to ask is large, and every call would carry it.
         let answer = Box::pin(handshake.send(transport, call, attempt)).await?;
         let mut answer = Box::pin(guests.enter(transport, call, answer, attempt)).await?;

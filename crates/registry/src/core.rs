@@ -108,6 +108,7 @@ impl Core {
             let mut current = self.file.lock().unwrap_or_else(PoisonError::into_inner);
             // What is known of hosts outlives a change of the file: a `Retry-After` holds on.
             file.upstream.climate = current.upstream.climate.clone();
+            file.upstream.host_limits = file.upstream.host_limits.after(&current.upstream.host_limits);
             *current = file;
         }
         self.rebuild_map().await

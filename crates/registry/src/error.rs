@@ -25,6 +25,11 @@ pub struct UpstreamSaid {
 }
 
 impl UpstreamSaid {
+    /// The status, or what was said in its place.
+    fn status_or_words(&self) -> String {
+        self.status.map_or_else(|| self.message.to_string(), |status| status.to_string())
+    }
+
     /// Renders the object for the error's `detail` field.
     pub fn detail(&self) -> Value {
         json!({
@@ -83,7 +88,7 @@ pub enum PullError {
         said: UpstreamSaid,
     },
     /// Upstream limits our request rate.
-    #[error("upstream {} limits requests (429); nothing cached can stand in", said.upstream)]
+    #[error("upstream {} limits requests ({}); nothing cached can stand in", said.upstream, said.status_or_words())]
     RateLimited {
         /// How long upstream asked us to wait.
         retry_after: Option<Duration>,

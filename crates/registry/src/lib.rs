@@ -45,8 +45,8 @@ pub use outcome::{Freshness, PullOutcome};
 pub use pull::{AtHand, BlobFacts, ManifestAnswer, OpenBlob, ReferrersAnswer, TagsAnswer, TagsQuery};
 pub use registry::{Readiness, Registry, RegistryConfig, StartError, Stores};
 pub use repositories::{
-    FIELDS, FieldDoc, FieldProblem, FillOnRange, HeaderTrace, HealthCheck, NetworkSpec, Provenance, Repository,
-    RepositoryAdmin, RepositoryError, RepositorySpec, RepositoryView, Route, RouteQuery, Source, Strategy, TagPattern,
-    UpstreamDefaults, UpstreamSpec, parse_duration, parse_size,
+    FIELDS, FieldDoc, FieldProblem, FillOnRange, HeaderTrace, HealthCheck, NetworkSpec, Provenance, ReferrersSource,
+    Repository, RepositoryAdmin, RepositoryError, RepositorySpec, RepositoryView, Route, RouteQuery, Source, Strategy,
+    TagPattern, UpstreamDefaults, UpstreamSpec, parse_duration, parse_size, read_own_limits,
 };
 pub use trace::TraceParent;

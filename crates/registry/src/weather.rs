@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use client::{AccountReport, BreakerState, HostReport, RateLimit};
+use client::{AccountReport, BreakerState, HostReport, OwnLimits, RateLimit};
 use serde_json::{Value, json};
 
 use crate::repositories::Repository;
@@ -56,8 +56,18 @@ fn document(origin: &str, host: &Host) -> Value {
         "latency_ms": latency.map(|latency| u64::try_from(latency.as_millis()).unwrap_or(u64::MAX)),
         "error_rate": rounded(*error_rate),
         "blocked_until": blocked_until.map(date),
+        "limits": host.users.iter().find_map(|(_, upstream)| upstream.host_limits()).map(limits),
         "accounts": accounts.iter().map(account).collect::<Vec<_>>(),
         "repositories": host.users.iter().map(|(repository, upstream)| user(repository, upstream)).collect::<Vec<_>>(),
+    })
+}
+
+/// Our own limits; what is not limited is null.
+fn limits(limits: OwnLimits) -> Value {
+    json!({
+        "requests_per_second": limits.requests_per_second,
+        "bytes_per_second": limits.bytes_per_second,
+        "concurrent_requests": limits.concurrent_requests,
     })
 }
 
@@ -79,6 +89,7 @@ fn rate_limit(limit: &RateLimit) -> Value {
         "seen_at": date(limit.seen_at),
         "exhausted_in_seconds": limit.exhausted_in.map(|left| left.as_secs()),
         "is_low": limit.is_low,
+        "is_reserved": limit.is_reserved,
     })
 }
 
@@ -92,6 +103,7 @@ fn user(repository: &Repository, upstream: &Upstream) -> Value {
         "error_rate": rounded(error_rate),
         "checked_seconds_ago": check.as_ref().map(|check| check.at.elapsed().as_secs()),
         "up": check.as_ref().map(|check| check.failed.is_none()),
+        "limits": Some(repository.spec().limits).filter(|own| *own != OwnLimits::default()).map(limits),
         "problem": check.and_then(|check| check.failed).map(|why| why.to_string()),
     })
 }

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::source::{Lasts, Obtained};
 use crate::basic::{Credential, CredentialId};
+use crate::weather::{HostWeather, Left, Standing};
 
 /// How long a failure is the answer to later calls too: a helper that fails is not run for each request of a pull.
 const FAILED_FOR: Duration = Duration::from_secs(5);
@@ -28,11 +29,18 @@ pub(crate) struct Resolved {
     pub(crate) name: Arc<str>,
     /// What is sent.
     pub(crate) credential: Credential,
+    /// Under which what hosts say of its limits is kept.
+    pub(crate) id: CredentialId,
     /// Another one for everything that was ever obtained and was not what it was before.
     pub(crate) version: u64,
 }
 
 impl Resolved {
+    fn new(name: Arc<str>, credential: Credential) -> Self {
+        let version = NEXT_VERSION.fetch_add(1, Ordering::Relaxed);
+        Self { name, id: CredentialId::of(Some(&credential)), credential, version }
+    }
+
     /// Whether both were obtained as one.
     pub(crate) fn is_same_as(&self, other: &Self) -> bool {
         self.version == other.version
@@ -56,6 +64,8 @@ struct Known {
     failure: Option<(Instant, Arc<str>)>,
     rejected_at: Option<Instant>,
     resting_until: Option<Instant>,
+    /// How often it was chosen since the host said at that time what was left.
+    chosen: Option<(Instant, u64)>,
 }
 
 struct Kept {
@@ -80,6 +90,12 @@ impl Kept {
 }
 
 impl Keeper {
+    /// One whose credential is always the same.
+    pub(super) fn fixed(name: Arc<str>, credential: Credential) -> Self {
+        let kept = Kept { resolved: Some(Arc::new(Resolved::new(name, credential))), lasts: Lasts::Always };
+        Self { known: Mutex::new(Known { kept: Some(kept), ..Known::default() }), ..Self::default() }
+    }
+
     /// The credential, obtained when there is none that is good.
     pub(super) async fn get<F>(self: Arc<Self>, name: Arc<str>, obtain: F) -> Outcome
     where
@@ -131,10 +147,27 @@ impl Keeper {
     }
 
     /// Whether others should be preferred: it rests, or was rejected just now.
-    pub(super) fn is_resting(&self, now: Instant) -> bool {
+    fn is_resting(&self, now: Instant) -> bool {
         let known = self.lock();
         known.resting_until.is_some_and(|until| now < until)
             || known.rejected_at.is_some_and(|at| now < at + REJECTED_FOR)
+    }
+
+    /// It was chosen for a request: until the host says anew what is left, that is one less.
+    pub(super) fn choose(&self, host: &HostWeather) {
+        let left = self.kept().and_then(|kept| host.standing(kept.id).left);
+        let mut known = self.lock();
+        let before = known.chosen.filter(|(since, _)| left.is_some_and(|left| left.seen_at == *since));
+        known.chosen = left.map(|left| (left.seen_at, before.map_or(0, |(_, times)| times) + 1));
+    }
+
+    /// How it stands at the host, what is under way taken off.
+    pub(super) fn standing(&self, host: &HostWeather, now: Instant) -> Standing {
+        let told = self.kept().map(|kept| host.standing(kept.id)).unwrap_or_default();
+        let chosen = self.lock().chosen;
+        let under_way = |left: &Left| chosen.filter(|(since, _)| *since == left.seen_at).map_or(0, |(_, times)| times);
+        let left = told.left.map(|left| Left { remaining: left.remaining.saturating_sub(under_way(&left)), ..left });
+        Standing { rests: told.rests || self.is_resting(now), left }
     }
 
     /// What is kept, good or not.
@@ -166,10 +199,7 @@ impl Keeper {
                 let before = known.kept.take().and_then(|kept| kept.resolved);
                 let resolved = credential.map(|credential| match before {
                     Some(before) if same(&before.credential, &credential) => before,
-                    Some(_) | None => {
-                        let version = NEXT_VERSION.fetch_add(1, Ordering::Relaxed);
-                        Arc::new(Resolved { name: name.clone(), credential, version })
-                    }
+                    Some(_) | None => Arc::new(Resolved::new(name.clone(), credential)),
                 });
                 known.kept = Some(Kept { resolved: resolved.clone(), lasts });
                 known.failure = None;

@@ -26,10 +26,7 @@ pub(crate) struct Question<'a> {
 
 impl Question<'_> {
     pub(super) fn cost(&self) -> Cost {
-        match (self.method, self.kind) {
-            (&Method::GET, ExchangeKind::Manifest) => Cost::Pull,
-            _ => Cost::Free,
-        }
+        Cost::of(self.method, self.kind)
     }
 }
 

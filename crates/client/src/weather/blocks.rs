@@ -6,11 +6,12 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 use tokio::time::Instant;
 
 use super::abuse::Silence;
 use crate::basic::CredentialId;
+use crate::exchange::ExchangeKind;
 
 /// Most accounts remembered of one host; those whose block has passed make room first.
 const MOST_ACCOUNTS: usize = 4096;
@@ -28,6 +29,16 @@ pub(crate) enum Cost {
     Pull,
     /// Anything else: counts for an abuse limit only.
     Free,
+}
+
+impl Cost {
+    /// What a request with this method for that kind of thing uses up.
+    pub(crate) fn of(method: &Method, kind: ExchangeKind) -> Self {
+        match (method, kind) {
+            (&Method::GET, ExchangeKind::Manifest) => Self::Pull,
+            _ => Self::Free,
+        }
+    }
 }
 
 /// Why a request must wait.

@@ -136,6 +136,7 @@ impl HostWeather {
             latency: state.latency.mean().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
             error_rate: state.errors.mean().unwrap_or_default(),
             blocked_until: state.blocks.find(account, Cost::Free, now).map(|block| block.until),
+            pulls_blocked_until: state.blocks.find(account, Cost::Pull, now).map(|block| block.until),
             rate_limit: state.rate_limit(account, now),
         })
     }

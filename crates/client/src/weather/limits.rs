@@ -38,7 +38,33 @@ pub struct Limiter {
     inner: Option<Arc<Inner>>,
 }
 
+/// Whose limits they are, for errors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whose {
+    Repository,
+    Host,
+}
+
+impl Whose {
+    /// The name of a limit in the configuration.
+    fn name(self, limit: Limit) -> &'static str {
+        match (self, limit) {
+            (Self::Repository, Limit::Requests) => "limits.requests_per_second",
+            (Self::Repository, Limit::Places) => "limits.concurrent_requests",
+            (Self::Host, Limit::Requests) => "upstream.limits.<host>.requests_per_second",
+            (Self::Host, Limit::Places) => "upstream.limits.<host>.concurrent_requests",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Limit {
+    Requests,
+    Places,
+}
+
 struct Inner {
+    whose: Whose,
     requests: Option<Mutex<Pace>>,
     bytes: Option<Mutex<Pace>>,
     places: Option<Arc<Semaphore>>,
@@ -51,8 +77,17 @@ impl std::fmt::Debug for Limiter {
 }
 
 impl Limiter {
-    /// Starts with all that is allowed unused.
+    /// Of a repository. Starts with all that is allowed unused.
     pub fn new(limits: OwnLimits) -> Self {
+        Self::with(Whose::Repository, limits)
+    }
+
+    /// The same of a host.
+    pub(super) fn of_host(limits: OwnLimits) -> Self {
+        Self::with(Whose::Host, limits)
+    }
+
+    fn with(whose: Whose, limits: OwnLimits) -> Self {
         let OwnLimits { requests_per_second, bytes_per_second, concurrent_requests } = limits;
         if limits == OwnLimits::default() {
             return Self::default();
@@ -65,51 +100,83 @@ impl Limiter {
         #[expect(clippy::cast_precision_loss, reason = "a rate needs no more than 52 bits")]
         let bytes = bytes_per_second.map(|rate| Mutex::new(Pace::new(1.0 / rate.get() as f64, BURST_OF_BYTES)));
         let places = concurrent_requests.map(|most| Arc::new(Semaphore::new(most.get() as usize)));
-        Self { inner: Some(Arc::new(Inner { requests, bytes, places })) }
+        Self { inner: Some(Arc::new(Inner { whose, requests, bytes, places })) }
     }
 
     /// Waits for a turn, and leaves a quarter of the time to `deadline` for the answer.
     ///
     /// # Errors
     /// `OwnLimit` when no turn comes in that time; at once when that is known.
-    pub(crate) async fn enter(&self, upstream: &Arc<str>, deadline: Instant) -> Result<Passage, ClientError> {
-        let Some(inner) = &self.inner else { return Ok(Passage::default()) };
+    pub(super) async fn enter(&self, upstream: &Arc<str>, deadline: Instant) -> Result<Held, ClientError> {
+        let Some(inner) = &self.inner else { return Ok(Held::default()) };
         let now = Instant::now();
         let patience = now + deadline.saturating_duration_since(now).mul_f64(0.75);
-        let refused = |limit, retry_after| ClientError::OwnLimit { upstream: upstream.clone(), limit, retry_after };
+        let refused = |limit, retry_after| ClientError::OwnLimit {
+            upstream: upstream.clone(),
+            limit: inner.whose.name(limit),
+            retry_after,
+        };
         let place = match &inner.places {
             None => None,
             Some(places) => match timeout_at(patience, places.clone().acquire_owned()).await {
                 Ok(place) => place.ok(),
-                Err(_) => return Err(refused("concurrent_requests", NEXT_PLACE)),
+                Err(_) => return Err(refused(Limit::Places, NEXT_PLACE)),
             },
         };
         if let Some(requests) = &inner.requests {
             let turn = requests.lock().unwrap_or_else(PoisonError::into_inner).turn(patience);
-            sleep_until(turn.map_err(|wait| refused("requests_per_second", wait))?).await;
+            sleep_until(turn.map_err(|wait| refused(Limit::Requests, wait))?).await;
         }
-        Ok(Passage { limiter: self.clone(), place })
+        Ok(Held { limiter: self.clone(), place })
     }
 }
 
-/// A call under way. Dropping it makes its place free.
+/// What a call under way holds of one limiter.
 #[derive(Default)]
-pub(crate) struct Passage {
+pub(super) struct Held {
     limiter: Limiter,
     place: Option<OwnedSemaphorePermit>,
 }
 
-impl Passage {
-    /// Counts bytes that came; says when the next may be read, if that is not now. None at all asks only that.
-    pub(crate) fn bytes(&self, count: usize) -> Option<Instant> {
+impl Held {
+    fn bytes(&self, count: usize) -> Option<Instant> {
         let bytes = self.limiter.inner.as_ref()?.bytes.as_ref()?;
         let next = bytes.lock().unwrap_or_else(PoisonError::into_inner).take(count);
         (next > Instant::now()).then_some(next)
     }
+}
+
+/// A call under way. Dropping it makes its places free.
+#[derive(Default)]
+pub(crate) struct Passage {
+    of_repository: Held,
+    of_host: Held,
+}
+
+impl Passage {
+    /// Waits for a turn at both. Who waits for the host holds its place of the repository: that one is the narrower.
+    ///
+    /// # Errors
+    /// `OwnLimit` as `Limiter::enter`.
+    pub(crate) async fn enter(
+        limits: &Limiter,
+        host_limits: &Limiter,
+        upstream: &Arc<str>,
+        deadline: Instant,
+    ) -> Result<Self, ClientError> {
+        let of_repository = limits.enter(upstream, deadline).await?;
+        Ok(Self { of_repository, of_host: host_limits.enter(upstream, deadline).await? })
+    }
+
+    /// Counts bytes that came; says when the next may be read, if that is not now. None at all asks only that.
+    pub(crate) fn bytes(&self, count: usize) -> Option<Instant> {
+        self.of_repository.bytes(count).max(self.of_host.bytes(count))
+    }
 
     /// The call is over.
     pub(crate) fn leave(&mut self) {
-        self.place = None;
+        self.of_repository.place = None;
+        self.of_host.place = None;
     }
 }
 
@@ -154,14 +221,18 @@ mod tests {
     use super::*;
 
     fn limiter(requests: u32, bytes: u64, places: u32) -> Limiter {
-        Limiter::new(OwnLimits {
+        Limiter::new(limits(requests, bytes, places))
+    }
+
+    fn limits(requests: u32, bytes: u64, places: u32) -> OwnLimits {
+        OwnLimits {
             requests_per_second: NonZeroU32::new(requests),
             bytes_per_second: NonZeroU64::new(bytes),
             concurrent_requests: NonZeroU32::new(places),
-        })
+        }
     }
 
-    async fn enter(limiter: &Limiter) -> Result<Passage, ClientError> {
+    async fn enter(limiter: &Limiter) -> Result<Held, ClientError> {
         limiter.enter(&"r.example".into(), Instant::now() + Duration::from_secs(20)).await
     }
 
@@ -238,6 +309,25 @@ mod tests {
         let passage = enter(&limiter).await.unwrap();
         assert!(passage.bytes(99_000).is_none(), "100 ms of what was not used may be caught up with");
         assert!(passage.bytes(10_000).is_some(), "and no more");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_keeps_to_the_limits_of_its_repository_and_of_its_host() {
+        let (own, host) = (limiter(0, 4_000_000, 0), Limiter::of_host(limits(0, 1_000_000, 1)));
+        let upstream: Arc<str> = "r.example".into();
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let passage = Passage::enter(&own, &host, &upstream, deadline).await.unwrap();
+        let start = Instant::now();
+        for _ in 0..100 {
+            if let Some(until) = passage.bytes(10_000) {
+                sleep_until(until).await;
+            }
+        }
+        assert!((850..1100).contains(&start.elapsed().as_millis()), "the slower counts: {:?}", start.elapsed());
+        let error = Passage::enter(&own, &host, &upstream, deadline).await.err().unwrap();
+        assert!(error.to_string().contains("upstream.limits.<host>.concurrent_requests"), "{error}");
+        drop(passage);
+        Passage::enter(&own, &host, &upstream, Instant::now() + Duration::from_secs(1)).await.unwrap();
     }
 
     #[tokio::test]

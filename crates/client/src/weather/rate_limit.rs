@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::rate_limit_headers::Stated;
+use super::standing::Left;
 
 /// How far back the rate of use looks.
 const LOOK_BACK: Duration = Duration::from_mins(10);
@@ -42,6 +43,8 @@ pub struct RateLimit {
     /// Whether what is left should be kept for what is not cached: a tenth or less, or at most a half that at the
     /// present rate will not last for the window.
     pub is_low: bool,
+    /// Whether so little is left that it is for what is not cached alone: a twentieth or less.
+    pub is_reserved: bool,
 }
 
 /// The statements for one account over time.
@@ -77,6 +80,11 @@ impl RateLimitTrack {
         now.saturating_duration_since(self.seen_at) < self.stated.window.unwrap_or(USUAL_WINDOW)
     }
 
+    /// What was left when it was last said.
+    pub(super) fn left(&self) -> Left {
+        Left { remaining: self.stated.remaining, seen_at: self.seen_at }
+    }
+
     pub(super) fn snapshot(&self, account: &str, now: Instant) -> RateLimit {
         let exhausted_in = self.exhausted_in(now);
         RateLimit {
@@ -88,6 +96,7 @@ impl RateLimitTrack {
             seen_at: self.seen_at,
             exhausted_in,
             is_low: self.is_low(exhausted_in),
+            is_reserved: self.stated.remaining.saturating_mul(20) <= self.stated.limit,
         }
     }
 
@@ -148,6 +157,7 @@ mod tests {
     fn a_tenth_is_low_and_nothing_is_exhausted_now() {
         assert!(track(&[(0, 10)]).is_low);
         assert!(!track(&[(0, 11)]).is_low);
+        assert!(track(&[(0, 5)]).is_reserved && !track(&[(0, 6)]).is_reserved);
         assert_eq!(track(&[(0, 0)]).exhausted_in, Some(Duration::ZERO));
     }
 

@@ -44,6 +44,8 @@ pub struct Weather {
     pub error_rate: f64,
     /// Until when the host asked this client's account (or everybody) to stay away.
     pub blocked_until: Option<Instant>,
+    /// The same for GETs of manifests, which pull limits count.
+    pub pulls_blocked_until: Option<Instant>,
     /// What the host said of this account's rate limit, if it ever did.
     pub rate_limit: Option<RateLimit>,
 }

@@ -6,6 +6,8 @@ extern crate transship_client as client;
 #[cfg(test)]
 mod authority;
 #[cfg(test)]
+mod aws_roles;
+#[cfg(test)]
 mod blobs;
 #[cfg(test)]
 mod cloud_logins;
@@ -28,9 +30,13 @@ mod name_server;
 #[cfg(test)]
 mod names;
 #[cfg(test)]
+mod probes;
+#[cfg(test)]
 mod programs;
 #[cfg(test)]
 mod proxies;
+#[cfg(test)]
+mod quota;
 #[cfg(test)]
 mod reach;
 #[cfg(test)]

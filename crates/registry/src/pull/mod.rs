@@ -10,6 +10,7 @@ mod freshness;
 mod manifest;
 mod memory;
 mod referrers;
+mod reserve;
 mod tag;
 mod tags;
 mod upstreams;

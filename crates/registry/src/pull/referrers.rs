@@ -18,7 +18,7 @@ use crate::core::Core;
 use crate::error::{PullError, Subject};
 use crate::metrics::PullKind;
 use crate::outcome::{Freshness, PullOutcome};
-use crate::repositories::Route;
+use crate::repositories::{ReferrersSource, Route};
 use crate::trace::{cache_lookup, upstream_fetch};
 
 /// Who refers to a manifest.
@@ -57,17 +57,30 @@ impl Flight for ReferrersFlight {
 pub(crate) async fn list(core: &Arc<Core>, route: &Route, subject: &Digest) -> Result<ReferrersAnswer, PullError> {
     route.admitted(Right::Pull)?;
     let key = (route.repo.key().clone(), route.name.clone(), *subject);
+    let api = match route.repo.spec().referrers {
+        ReferrersSource::Auto => ReferrersApi::Ask,
+        ReferrersSource::Api => ReferrersApi::Only,
+        ReferrersSource::Tag => ReferrersApi::Skip,
+        ReferrersSource::None => return Ok(nobody(route)),
+    };
     let looked_up = async {
         if let Some(answer) = core.memory.referrers(&key).and_then(|state| trusted(&state, route)) {
             return Ok(answer);
         }
         let flight = (key.clone(), route.principal());
-        let asked = core.referrers_flights.join(flight, || ask(core.clone(), route.clone(), key.clone()));
+        let asked = core.referrers_flights.join(flight, || ask(core.clone(), route.clone(), key.clone(), api));
         within_first_header(route, asked).await?
     };
     let answer = cache_lookup(route.repo.key(), "referrers", looked_up).await?;
     route.repo.counters().pulled(PullKind::Referrers, answer.outcome);
     Ok(answer)
+}
+
+/// The answer of a repository that looks nowhere.
+fn nobody(route: &Route) -> ReferrersAnswer {
+    route.repo.counters().pulled(PullKind::Referrers, PullOutcome::Hit);
+    let freshness = fresh(Duration::ZERO, route.repo.spec().tag_ttl);
+    ReferrersAnswer { listed: Arc::from([]), outcome: PullOutcome::Hit, freshness }
 }
 
 /// The list, while it may be used without asking.
@@ -91,7 +104,12 @@ fn answer(state: &ReferrersState, outcome: PullOutcome, freshness: Freshness) ->
 }
 
 /// Asks upstream; when that fails, what was kept may stand in.
-async fn ask(core: Arc<Core>, route: Route, key: ReferrersKey) -> Result<ReferrersAnswer, PullError> {
+async fn ask(
+    core: Arc<Core>,
+    route: Route,
+    key: ReferrersKey,
+    api: ReferrersApi,
+) -> Result<ReferrersAnswer, PullError> {
     let known = match core.memory.referrers(&key) {
         Some(known) => Some(known),
         None => stored(&core, &route, &key.2).await?,
@@ -100,7 +118,7 @@ async fn ask(core: Arc<Core>, route: Route, key: ReferrersKey) -> Result<Referre
         core.memory.keep_referrers(key, known.expect("it was just looked at"));
         return Ok(answer);
     }
-    let asked = route.client().referrers(&route.name, &key.2, ReferrersApi::Ask);
+    let asked = route.client().referrers(&route.name, &key.2, api);
     match upstream_fetch(route.trace, route.repo.key(), "referrers", asked).await {
         Ok(referrers) => {
             let state = ReferrersState { listed: referrers.listed.into(), checked: Instant::now(), resting: None };

@@ -15,6 +15,7 @@ use super::flight::Flight;
 use super::freshness::{rest_after, stale_reason};
 use super::manifest::{self, Whom, client_error, fetch, fresh, said};
 use super::memory::{TagKey, TagState};
+use super::reserve::{self, Revalidation};
 use super::upstreams;
 use crate::access::Principal;
 use crate::core::Core;
@@ -71,7 +72,7 @@ fn meanwhile(route: &Route, state: &TagState) -> Option<Resolved> {
     if age < spec.tag_ttl.saturating_add(spec.stale_while_revalidate) {
         return stands_in("the tag is revalidated in the background".to_owned());
     }
-    let limit = route.client().weather().rate_limit.filter(|limit| limit.is_low)?;
+    let limit = reserve::low(route)?;
     if age > spec.tag_ttl.saturating_add(spec.stale_if_error) || spec.stale_if_error.is_zero() {
         return None;
     }
@@ -143,6 +144,10 @@ pub(crate) struct TagKnowledge {
     pub(crate) known: Option<(Digest, Duration)>,
     /// The answer that a pull would give without asking.
     pub(crate) answer: Option<Resolved>,
+    /// The answer that it would give at once while it asks.
+    pub(crate) meanwhile: Option<Resolved>,
+    /// Why it would not ask although the time is up: what upstream lets us pull is kept for others.
+    pub(crate) kept_back: Option<PullError>,
     /// Why a pull would be refused without asking.
     pub(crate) absent: Option<PullError>,
 }
@@ -156,7 +161,11 @@ pub(crate) async fn look_up(core: &Core, route: &Route, tag: &Tag) -> Result<Tag
     };
     let answer = state.as_ref().and_then(|state| trusted(route, tag, state));
     let absent = core.memory.absent(route, &Reference::Tag(tag.clone())).filter(|_| answer.is_none());
-    Ok(TagKnowledge { known: state.map(|state| (state.digest, state.checked.elapsed())), answer, absent })
+    let due = state.as_ref().filter(|_| answer.is_none());
+    let meanwhile = due.and_then(|state| meanwhile(route, state));
+    let kept_back = due.and_then(|state| keep_back(route, state, Revalidation::Head).err());
+    let known = state.map(|state| (state.digest, state.checked.elapsed()));
+    Ok(TagKnowledge { known, answer, meanwhile, kept_back, absent })
 }
 
 /// What the database knows of the tag. A time in the future (the clock was set back) counts as long ago.
@@ -193,6 +202,7 @@ async fn ask(core: &Core, route: &Route, reference: &Reference, known: Option<&T
         let digest = fetched.manifest.ok_or_else(missing)?.digest;
         return Ok(Found { digest, outcome: PullOutcome::Miss, by: fetched.by });
     };
+    keep_back(route, known, Revalidation::Head)?;
     let head = |client: RegistryClient, name| async move { client.head_manifest(&name, reference).await };
     let answered = upstreams::ask_named(core, route, "manifest head", None, head).await;
     let Answered { value: head, by, instead_of } =
@@ -207,6 +217,7 @@ async fn ask(core: &Core, route: &Route, reference: &Reference, known: Option<&T
         }
         believe_mirror(core, route, reference, known, &by, error)?;
     }
+    keep_back(route, known, Revalidation::Get)?;
     let several = route.repo.sources().are_several();
     let fetched = if let Some(digest) = head.digest.filter(|_| several) {
         // Who was asked has named it: the bytes may come from anybody.
@@ -221,6 +232,14 @@ async fn ask(core: &Core, route: &Route, reference: &Reference, known: Option<&T
         }
         Some(_) | None => revalidated(by),
     })
+}
+
+/// Leaves the upstream's last pulls to what is not cached, where the known digest may stand in.
+fn keep_back(route: &Route, known: &TagState, revalidation: Revalidation) -> Result<(), PullError> {
+    match reserve::keeps_back(route, revalidation) {
+        Some(error) if stale(route, known, &error).is_some() => Err(error),
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// Whether a mirror that has the tag elsewhere may move it while the named upstream fails. It may not as long as what is

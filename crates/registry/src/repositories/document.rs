@@ -20,9 +20,10 @@ use oci::{RegistryHost, RepoKey};
 use serde_json::Value;
 
 pub use self::fields::{FIELDS, FieldDoc};
+pub use self::limits::read_own_limits;
 use self::reader::Reader;
 use super::pattern::TagPattern;
-use super::spec::{FillOnRange, HealthCheck, RepositorySpec, Strategy};
+use super::spec::{FillOnRange, HealthCheck, ReferrersSource, RepositorySpec, Strategy};
 
 /// One thing wrong with a document.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,6 +87,7 @@ impl RepositorySpec {
         let strategy = read.parsed("strategy", Strategy::parse).unwrap_or_default();
         let health_check = read.parsed("health_check", HealthCheck::parse);
         let limits = read.limits();
+        let referrers = read.parsed("referrers", ReferrersSource::parse).unwrap_or_default();
         let document = document.clone();
         match upstream {
             Some(upstream) if !read.has_problems() => Ok(Self {
@@ -104,6 +106,7 @@ impl RepositorySpec {
                 immutable_tags,
                 fill_on_range,
                 limits,
+                referrers,
                 document,
             }),
             _ => Err(read.into_problems()),

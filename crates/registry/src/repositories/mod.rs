@@ -17,11 +17,11 @@ mod spec;
 mod view;
 
 pub use admin::{RepositoryAdmin, RepositoryError, RepositoryView};
-pub use document::{FIELDS, FieldDoc, FieldProblem, Provenance};
+pub use document::{FIELDS, FieldDoc, FieldProblem, Provenance, read_own_limits};
 pub(crate) use map::RepositoryMap;
 pub use map::{Route, RouteQuery};
 pub use network::NetworkSpec;
 pub use pattern::TagPattern;
 pub use repository::{HeaderTrace, Repository, Source, UpstreamDefaults};
 pub use size::parse_size;
-pub use spec::{FillOnRange, HealthCheck, RepositorySpec, Strategy, UpstreamSpec, parse_duration};
+pub use spec::{FillOnRange, HealthCheck, ReferrersSource, RepositorySpec, Strategy, UpstreamSpec, parse_duration};

@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use client::{Backoff, ClientError, Climate, ExchangeObserver, Hedging, Proxies, RegistryClient, Timeouts};
+use client::{Backoff, ClientError, Climate, ExchangeObserver, Hedging, HostLimits, Proxies, RegistryClient, Timeouts};
 use oci::RepositoryName;
 
 use super::builtin;
@@ -66,6 +66,8 @@ pub struct UpstreamDefaults {
     pub hedging: Hedging,
     /// What is known of hosts: one for the process.
     pub climate: Climate,
+    /// Our own limits at hosts, whichever repository asks.
+    pub host_limits: HostLimits,
     /// Whether the headers of exchanges are kept and logged.
     pub header_trace: HeaderTrace,
 }
@@ -80,6 +82,7 @@ impl Default for UpstreamDefaults {
             backoff: Backoff::default(),
             hedging: Hedging::default(),
             climate: Climate::default(),
+            host_limits: HostLimits::default(),
             header_trace: HeaderTrace::default(),
         }
     }

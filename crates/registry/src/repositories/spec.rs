@@ -106,6 +106,46 @@ impl Strategy {
     }
 }
 
+/// Where it is found out who refers to a manifest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReferrersSource {
+    /// By the API; where the registry has none, or asking does harm, by the referrers tag and cosign's tags.
+    #[default]
+    Auto,
+    /// By the API alone.
+    Api,
+    /// By tags alone.
+    Tag,
+    /// Nowhere: nobody is asked, and every list is empty.
+    None,
+}
+
+impl ReferrersSource {
+    /// Reads `auto`, `api`, `tag` or `none`.
+    ///
+    /// # Errors
+    /// Says what is allowed.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "api" => Ok(Self::Api),
+            "tag" => Ok(Self::Tag),
+            "none" => Ok(Self::None),
+            other => Err(format!("'{other}' is no place to look for referrers; write auto, api, tag or none")),
+        }
+    }
+
+    /// The word in documents.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Api => "api",
+            Self::Tag => "tag",
+            Self::None => "none",
+        }
+    }
+}
+
 /// How often the upstreams of a repository in use are asked whether they are there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HealthCheck {
@@ -200,6 +240,8 @@ pub struct RepositorySpec {
     pub fill_on_range: FillOnRange,
     /// What it allows itself at its upstreams, all together.
     pub limits: OwnLimits,
+    /// Where it is found out who refers to a manifest.
+    pub referrers: ReferrersSource,
     /// The document as written, credentials included: what is stored.
     pub document: Value,
 }

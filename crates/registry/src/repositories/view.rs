@@ -28,6 +28,7 @@ pub(super) fn document(repo: &Repository) -> Value {
         "immutable_tags": spec.document.get("immutable_tags").cloned().unwrap_or_else(|| json!([])),
         "fill_on_range": spec.fill_on_range.to_string(),
         "strategy": spec.strategy.as_str(),
+        "referrers": spec.referrers.as_str(),
         "health_check": spec.health_check.to_string(),
     });
     document["upstream_state"] = repo.sources().iter().map(|upstream| state(upstream)).collect();

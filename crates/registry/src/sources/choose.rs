@@ -1,7 +1,7 @@
 //! In which order sources are asked for a digest: a pure function of what is known of them.
 //!
 //! Must not know clients or clocks. Invariants: every source is in the order once; one that lied about the digest, or
-//! fails now, comes after all that did not; the order of the document decides between equals.
+//! fails or rests now, comes after all that did not; the order of the document decides between equals.
 
 use crate::repositories::Strategy;
 
@@ -12,13 +12,19 @@ pub(super) struct Candidate {
     pub(super) lies: u32,
     /// Whether it would be asked now.
     pub(super) usable: bool,
+    /// Whether its rate limit is nearly used up: what is left is for what only it has.
+    pub(super) low: bool,
     /// Expected seconds to a good answer; 0 when nothing has been measured, so that it is tried.
     pub(super) cost: f64,
 }
 
 /// The indices of `candidates`, best first.
 pub(super) fn order(strategy: Strategy, candidates: &[Candidate], rng: &mut fastrand::Rng) -> Vec<usize> {
-    let rank = |index: &usize| (candidates[*index].lies, !candidates[*index].usable);
+    let rank = |index: &usize| {
+        let Candidate { lies, usable, low, .. } = candidates[*index];
+        // The operator's order is kept whatever is left; who goes by measure spares who has little.
+        (lies, !usable, strategy == Strategy::Fastest && low)
+    };
     let mut order: Vec<usize> = (0..candidates.len()).collect();
     order.sort_by_key(rank);
     let suspected = candidates.iter().any(|candidate| candidate.lies > 0);
@@ -51,7 +57,7 @@ fn by_two_choices(order: &mut [usize], candidates: &[Candidate], rng: &mut fastr
 mod tests {
     use super::*;
 
-    const FINE: Candidate = Candidate { lies: 0, usable: true, cost: 0.1 };
+    const FINE: Candidate = Candidate { lies: 0, usable: true, low: false, cost: 0.1 };
 
     fn order_of(strategy: Strategy, candidates: &[Candidate]) -> Vec<usize> {
         order(strategy, candidates, &mut fastrand::Rng::with_seed(7))
@@ -76,6 +82,10 @@ mod tests {
         assert_eq!(order_of(Strategy::Fastest, &[slow, quick]), [1, 0]);
         assert_eq!(order_of(Strategy::Fastest, &[quick, unknown]), [1, 0], "what is not measured is tried");
         assert_eq!(order_of(Strategy::Fastest, &[FINE, FINE]), [0, 1], "equals as written");
+        let low = Candidate { low: true, ..quick };
+        assert_eq!(order_of(Strategy::Fastest, &[low, slow]), [1, 0], "what is left is kept");
+        assert_eq!(order_of(Strategy::Fastest, &[low, Candidate { usable: false, ..slow }]), [0, 1]);
+        assert_eq!(order_of(Strategy::Ordered, &[low, slow]), [0, 1], "as written");
         let mut rng = fastrand::Rng::with_seed(7);
         let firsts: Vec<usize> =
             (0..200).map(|_| order(Strategy::Fastest, &[slow, FINE, quick], &mut rng)[0]).collect();

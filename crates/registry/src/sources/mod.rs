@@ -81,6 +81,7 @@ impl Sources {
         Candidate {
             lies: self.lies.get(&(*digest, upstream.index())).unwrap_or(0),
             usable: upstream.is_usable(),
+            low: upstream.is_low(),
             cost: upstream.cost(),
         }
     }

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use client::{
-    ClientError, ExchangeObserver, HttpVersion, Limiter, RegistryClient, Timeouts, UpstreamConfig, Verification,
+    ClientError, ExchangeObserver, HttpVersion, Limiter, OwnLimits, RegistryClient, Timeouts, UpstreamConfig,
+    Verification,
 };
 use oci::RepositoryName;
 use url::Url;
@@ -67,6 +68,7 @@ pub(crate) struct Upstream {
     library_prefix: bool,
     measured: Mutex<Measured>,
     pub(super) health: Health,
+    host_limits: Option<OwnLimits>,
 }
 
 impl Upstream {
@@ -91,6 +93,7 @@ impl Upstream {
             hedging: defaults.hedging,
             climate: defaults.climate.clone(),
             limits: share.limits.clone(),
+            host_limits: defaults.host_limits.limiter(&spec.url),
             ..UpstreamConfig::new(spec.url.clone())
         };
         if spec.network.verification == Verification::Skipped {
@@ -107,6 +110,7 @@ impl Upstream {
             library_prefix: spec.library_prefix,
             measured: Mutex::default(),
             health: Health::default(),
+            host_limits: defaults.host_limits.limits(&spec.url),
         })
     }
 
@@ -135,9 +139,20 @@ impl Upstream {
         &self.health
     }
 
-    /// Whether a question put now is likely to be answered.
+    /// Whether a question put now is likely to be answered: its last health check was, its breaker lets it through and the
+    /// host has not asked us to stay away.
     pub(super) fn is_usable(&self) -> bool {
-        self.health.is_good()
+        self.health.is_good() && self.client.weather().lets_pass()
+    }
+
+    /// Whether its host lets this account pull only a little more.
+    pub(super) fn is_low(&self) -> bool {
+        self.client.weather().rate_limit.is_some_and(|limit| limit.is_low)
+    }
+
+    /// Our own limits at its host.
+    pub(crate) fn host_limits(&self) -> Option<OwnLimits> {
+        self.host_limits
     }
 
     /// Expected seconds to a good answer.

@@ -5,11 +5,13 @@
 #![expect(clippy::cast_precision_loss, reason = "ratios of sizes below 2^52")]
 
 mod blobs;
+mod explain;
 mod faults;
 mod harness;
 mod manifests;
 mod mirrors;
 mod ranges;
+mod referrers;
 mod repositories;
 mod resuming;
 mod room;

@@ -254,3 +254,25 @@ async fn only_the_named_upstream_s_host_addresses_the_repository() {
     assert!(route(lab.upstream.host()));
     assert!(!route(mirrors[0].host()));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_fastest_spares_an_upstream_whose_rate_limit_runs_out() {
+    let (lab, mirrors) = Lab::mirrored(json!({ "strategy": "fastest" }), 1).await;
+    for upstream in [&lab.upstream, &mirrors[0]] {
+        upstream.add_image("team/app", "v1", &Image::small(1, 3000));
+    }
+    for (name, value) in [("ratelimit-limit", "100;w=21600"), ("ratelimit-remaining", "8;w=21600")] {
+        lab.upstream.fault(Target::kind(Kind::Manifest), Fault::AddHeader(name.into(), value.into()));
+    }
+    lab.manifest("v1").await.unwrap();
+    // Slower, and asked all the same.
+    mirrors[0].fault(Target::kind(Kind::Blob), Fault::DelayFirstByte(Duration::from_millis(30)));
+    lab.upstream.clear_log();
+    for seed in 0..8 {
+        let (digest, bytes) = everywhere(&lab, &mirrors, 100 + seed, 5000);
+        assert!(lab.blob(&digest).await.unwrap().0 == bytes);
+    }
+    let bodies = |upstream: &FakeUpstream| asked(upstream).iter().filter(|request| request.method == "GET").count();
+    assert_eq!(bodies(&lab.upstream), 0, "its last pulls are kept");
+    assert_eq!(bodies(&mirrors[0]), 8);
+}

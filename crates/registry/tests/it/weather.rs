@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use client::{HostLimits, OwnLimits};
 use serde_json::json;
-use testkit::image::Image;
-use testkit::upstream::{Fault, Kind, Target};
-use transship_registry::{PullError, PullOutcome};
+use testkit::image::{Image, blob};
+use testkit::upstream::{FakeUpstream, Fault, Gate, Kind, Request, Target};
+use transship_registry::{Builtins, Provenance, PullError, PullOutcome, RepositorySpec, Timeouts, UpstreamDefaults};
 
 use crate::harness::{Lab, eventually};
 
@@ -201,4 +202,107 @@ async fn errors_on_one_kind_of_request_only_leave_what_is_cached() {
             }
         }
     }
+}
+
+/// Has the upstream tell that so much of 100 pulls is left.
+fn tell_left(upstream: &FakeUpstream, left: u32) {
+    for (name, value) in
+        [("ratelimit-limit", "100;w=21600".to_owned()), ("ratelimit-remaining", format!("{left};w=21600"))]
+    {
+        upstream.fault(Target::kind(Kind::Manifest), Fault::AddHeader(name.into(), value));
+    }
+}
+
+fn of_tag<'a>(requests: &'a [Request], tag: &str) -> Vec<&'a Request> {
+    requests.iter().filter(|request| request.path.ends_with(&format!("/manifests/{tag}"))).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_pulls_are_kept_for_what_is_not_cached() {
+    let lab = Lab::with(json!({ "tag_ttl": "0s" }), 1 << 30).await;
+    let first = lab.upstream.add_image("team/app", "v1", &Image::small(1, 3000));
+    lab.upstream.add_image("team/app", "v2", &Image::small(2, 3000));
+    tell_left(&lab.upstream, 5);
+    lab.manifest("v1").await.unwrap();
+    lab.upstream.clear_log();
+    for _ in 0..20 {
+        let (bytes, outcome) = lab.manifest("v1").await.unwrap();
+        assert_eq!((oci::Digest::sha256_of(&bytes), outcome), (first, PullOutcome::Stale));
+    }
+    assert_eq!(lab.manifest("v2").await.unwrap().1, PullOutcome::Miss, "what is not here is pulled");
+    let requests = lab.upstream.requests();
+    assert!(of_tag(&requests, "v1").is_empty(), "it was asked for what is cached: {requests:?}");
+    let told = lab.registry.upstreams().to_string();
+    assert!(told.contains(r#""is_reserved":true"#), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_heads_are_free_the_last_pulls_are_kept_from_moved_tags_only() {
+    let fields = json!({ "tag_ttl": "0s", "profile": "dockerhub", "library_prefix": false });
+    let lab = Lab::with(fields, 1 << 30).await;
+    let first = lab.upstream.add_image("team/app", "v1", &Image::small(1, 3000));
+    let second = lab.upstream.add_untagged("team/app", &Image::small(2, 3000));
+    tell_left(&lab.upstream, 5);
+    lab.manifest("v1").await.unwrap();
+    lab.upstream.set_tag("team/app", "v1", &second);
+    lab.upstream.clear_log();
+    let heads = || of_tag(&lab.upstream.requests(), "v1").iter().filter(|request| request.method == "HEAD").count();
+    assert_eq!(oci::Digest::sha256_of(&lab.manifest("v1").await.unwrap().0), first);
+    eventually("the tag is asked for with a HEAD", || heads() == 1).await;
+    for _ in 0..20 {
+        assert_eq!(oci::Digest::sha256_of(&lab.manifest("v1").await.unwrap().0), first);
+    }
+    let requests = lab.upstream.requests();
+    assert!(requests.iter().all(|request| request.method == "HEAD"), "{requests:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_kept_back_where_nothing_may_stand_in() {
+    let lab = Lab::with(json!({ "tag_ttl": "0s", "stale_if_error": "0s" }), 1 << 30).await;
+    lab.upstream.add_image("team/app", "v1", &Image::small(1, 3000));
+    let second = lab.upstream.add_untagged("team/app", &Image::small(2, 3000));
+    tell_left(&lab.upstream, 5);
+    lab.manifest("v1").await.unwrap();
+    lab.upstream.set_tag("team/app", "v1", &second);
+    assert_eq!(oci::Digest::sha256_of(&lab.manifest("v1").await.unwrap().0), second);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hosts_own_limits_hold_for_all_its_repositories_and_reload() {
+    let lab = Lab::new().await;
+    let twin = json!({ "upstream": lab.upstream.url(), "internal": true, "limits": { "requests_per_second": 50 } });
+    let spec = |key: &str, document: &serde_json::Value| {
+        RepositorySpec::from_document(key.parse().unwrap(), document, Provenance::File).unwrap()
+    };
+    let plain = json!({ "upstream": lab.upstream.url(), "internal": true });
+    let specs = || vec![spec("lab", &plain), spec("twin", &twin)];
+    let host = lab.upstream.host().parse().unwrap();
+    let one_at_a_time = OwnLimits { concurrent_requests: std::num::NonZeroU32::new(1), ..OwnLimits::default() };
+    let limited = UpstreamDefaults {
+        host_limits: HostLimits::new([(host, one_at_a_time)]),
+        // A turn is waited for three quarters of the time that a call has.
+        timeouts: Timeouts { first_byte: Duration::from_secs(1), ..Timeouts::default() },
+        ..UpstreamDefaults::default()
+    };
+    lab.registry.reload(specs(), Builtins::Excluded, limited, 1 << 30).await.unwrap();
+    let told = lab.registry.upstreams();
+    assert_eq!(told[0]["limits"]["concurrent_requests"], 1, "{told}");
+    assert_eq!(told[0]["repositories"][1]["limits"]["requests_per_second"], 50, "{told}");
+
+    // A body that waits at the upstream holds the one place, and the other repository has no turn.
+    let held = lab.upstream.add_blob("team/app", blob(1, 600_000));
+    let gate = Gate::new();
+    lab.upstream.fault(Target::blob(&held), Fault::StallAfter(1000, gate.clone()));
+    let open = lab.registry.open_blob(&lab.route(), &held, None).await.unwrap();
+    lab.upstream.add_image("team/app", "v1", &Image::small(1, 3000));
+    let reference = "v1".parse().unwrap();
+    let route = lab.route_to("twin/team/app");
+    let refused = lab.registry.pull_manifest(&route, &reference).await.map(drop).unwrap_err();
+    assert!(refused.to_string().contains("upstream.limits"), "{refused}");
+
+    // Without the limit it has.
+    lab.registry.reload(specs(), Builtins::Excluded, UpstreamDefaults::default(), 1 << 30).await.unwrap();
+    lab.registry.pull_manifest(&lab.route_to("twin/team/app"), &reference).await.map(drop).unwrap();
+    gate.release();
+    drop(open);
 }

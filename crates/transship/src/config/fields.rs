@@ -204,6 +204,14 @@ pub(crate) const FIELDS: &[Field] = &[
         meaning: "Whether a HEAD of a manifest that is slower than nearly all before it is put a second time (`auto`), within the retry budget and only where the upstream tells no rate limit.",
     },
     Field {
+        path: "upstream.limits",
+        kind: Kind::HostLimits,
+        default: "none",
+        example: "{ registry-1.docker.io: { requests_per_second: 20, bytes_per_second: 50MiB, concurrent_requests: 16 } }",
+        change: Change::Reload,
+        meaning: "What this server allows itself at an upstream host (`host` or `host:port`), all repositories together: the fields are those of a repository's `limits`, and both hold. A registry with several names is one host (docs/resilience.md).",
+    },
+    Field {
         path: "upstream.proxy",
         kind: Kind::Text,
         default: "none: upstreams are asked directly",

@@ -44,6 +44,8 @@ pub(crate) enum Kind {
     Url,
     /// When a ranged request fills the whole blob.
     FillPolicy,
+    /// Limits by host; its entries are checked by the registry.
+    HostLimits,
     /// The map of repositories; its entries are checked by the registry.
     Repositories,
 }
@@ -65,6 +67,7 @@ impl Kind {
             Self::LogFilter => "level or filter".into(),
             Self::Url => "URL".into(),
             Self::FillPolicy => "`none`, `background` or `after:<fraction>`".into(),
+            Self::HostLimits => "map of limits by host".into(),
             Self::Repositories => "map of repositories".into(),
         }
     }
@@ -86,7 +89,7 @@ impl Kind {
             }
             Self::Flag => json!({ "anyOf": [{ "type": "boolean" }, variable] }),
             Self::Choice(words) => json!({ "anyOf": [{ "enum": words }, variable] }),
-            Self::Repositories => json!({ "type": "object" }),
+            Self::HostLimits | Self::Repositories => json!({ "type": "object" }),
         }
     }
 
@@ -98,6 +101,10 @@ impl Kind {
         match self {
             Self::Addresses => addresses(node),
             Self::Texts => texts(node),
+            Self::HostLimits => match &node.value {
+                NodeValue::Map(_) => Ok(node.to_json()),
+                other => Err(format!("must be a map of limits by host, not {}", other.describe())),
+            },
             Self::Repositories => match &node.value {
                 NodeValue::Map(_) => Ok(node.to_json()),
                 other => Err(format!("must be a map of repositories by key, not {}", other.describe())),
@@ -158,6 +165,7 @@ impl Kind {
             | Self::Count { .. }
             | Self::Flag
             | Self::Choice(_)
+            | Self::HostLimits
             | Self::Repositories => Ok(()),
         }
     }

@@ -13,6 +13,7 @@ pub(crate) mod document;
 pub(crate) mod env_vars;
 mod fields;
 mod files_of_auth;
+mod host_limits;
 mod interpolate;
 mod kind;
 pub(crate) mod problem;

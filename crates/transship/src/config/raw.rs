@@ -82,6 +82,8 @@ pub(crate) struct RawUpstream {
     pub(crate) retry_base: Option<Span>,
     pub(crate) retry_max: Option<Span>,
     pub(crate) hedge: Option<Hedge>,
+    /// Read with its line numbers by `host_limits`.
+    pub(crate) limits: Option<Map<String, Value>>,
     pub(crate) proxy: Option<String>,
     pub(crate) proxy_username: Option<String>,
     pub(crate) proxy_password: Option<String>,

@@ -16,6 +16,7 @@ use super::check::{check, lay_over};
 use super::document::{MAX_FILE_BYTES, Node, parse_yaml};
 use super::env_vars::{self, Environment};
 use super::env_vars::{ADMIN_TOKEN, SECRETS_KEY};
+use super::host_limits;
 use super::interpolate::interpolate;
 use super::problem::{Origin, Problem, Problems};
 use super::proxies;
@@ -271,6 +272,7 @@ fn upstream(raw: &RawUpstream, document: &Node, problems: &mut Vec<Problem>) -> 
         max_attempts: raw.max_attempts.unwrap_or(3),
         dns_server: raw.dns_server,
         backoff: backoff(raw, document, problems),
+        host_limits: host_limits::read(document, problems),
         hedging: match raw.hedge {
             Some(Hedge::Auto) => Hedging::Auto,
             Some(Hedge::Off) | None => Hedging::Off,

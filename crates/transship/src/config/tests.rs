@@ -226,6 +226,29 @@ fn a_password_file_stays_one_and_its_problems_are_reported() {
 }
 
 #[test]
+fn limits_of_hosts_are_read_with_their_lines() {
+    let config = Case::new().good(
+        "upstream:\n  limits:\n    docker.io: { requests_per_second: 5, bytes_per_second: 1MiB }\n    r.example:8443: { concurrent_requests: 2 }\n",
+    );
+    let at = |url: &str| config.upstream.host_limits.limits(&url.parse().unwrap()).unwrap();
+    assert_eq!(at("https://registry-1.docker.io").requests_per_second.unwrap().get(), 5);
+    assert_eq!(at("https://r.example:8443").concurrent_requests.unwrap().get(), 2);
+    let found = Case::new().bad(
+        "upstream:\n  limits:\n    'not a host': {}\n    r.example:\n      requests_per_second: 0\n      pace: 1\n    q.example: 5\n",
+    );
+    assert_starts(
+        &found,
+        &[
+            "line 3: upstream.limits.not a host: invalid registry host",
+            "line 5: upstream.limits.r.example.requests_per_second: must be a whole number from 1",
+            "line 6: upstream.limits.r.example.pace: unknown field",
+            "line 7: upstream.limits.q.example: must be an object with requests_per_second",
+        ],
+    );
+    assert_starts(&Case::new().bad("upstream: { limits: 5 }\n"), &["line 1: upstream.limits: must be a map of limits"]);
+}
+
+#[test]
 fn host_names_and_ports_have_one_owner() {
     let found = Case::new().bad(
         "listen: 127.0.0.1:5000\nrepos:\n  a: { upstream: https://a.example.com, hosts: [m.example], listen: 127.0.0.1:5001 }\n  b: { upstream: https://b.example.com, hosts: [n.example, m.example], listen: [127.0.0.1:5001, 127.0.0.1:5000] }\n",

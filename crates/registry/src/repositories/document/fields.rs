@@ -108,10 +108,16 @@ pub const FIELDS: &[FieldDoc] = &[
         "auth.ecr.access_key_id",
         "string",
         "AWS_ACCESS_KEY_ID",
-        "AWS access key for Amazon's registries. With its secret it replaces the environment's.",
+        "AWS access key for Amazon's registries. Without one, the environment says whose login is used: its keys, a web identity (IRSA), the container's role (ECS, EKS) or the machine's ([credentials](credentials.md#amazon-ecr)).",
     ),
     doc("auth.ecr.secret_access_key", "string", "AWS_SECRET_ACCESS_KEY", "Its secret."),
     doc("auth.ecr.session_token", "string", "AWS_SESSION_TOKEN", "The session token of a temporary key."),
+    doc(
+        "auth.ecr.machine",
+        "boolean",
+        "false",
+        "The role of the machine, from its metadata service (IMDSv2), whatever the environment says. *Not over the API.*",
+    ),
     doc("auth.ecr.region", "string", "", "The region; by default that of the upstream's host name, or `AWS_REGION`."),
     doc(
         "auth.ecr.endpoint",
@@ -274,6 +280,12 @@ pub const FIELDS: &[FieldDoc] = &[
         "string",
         "by the upstream's host",
         "What kind of registry the upstream is, for one under a name of its own: a key of docs/upstreams.md, like `harbor`.",
+    ),
+    doc(
+        "referrers",
+        "string",
+        "auto",
+        "Where it is found out who refers to a manifest (signatures, attestations, SBOMs): `auto` asks the upstream's referrers API, and where it has none, or asking is known to do harm, looks for the referrers tag and cosign's tags; `api` asks the API alone, whatever is known of the registry; `tag` looks for tags alone; `none` asks nobody, and every list is empty.",
     ),
     doc("library_prefix", "boolean", "true for Docker Hub", "Puts `library/` before names of one segment."),
 ];

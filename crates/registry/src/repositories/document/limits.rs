@@ -5,9 +5,10 @@
 use std::num::{NonZeroU32, NonZeroU64};
 
 use client::OwnLimits;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::reader::Reader;
+use super::{FieldProblem, Provenance};
 use crate::repositories::size::parse_size;
 
 /// Slower than this a connection looks dead to those who wait.
@@ -15,6 +16,22 @@ const LEAST_BYTES: u64 = 16 * 1024;
 
 /// More at a time or a second is no limit.
 const MOST: u32 = 100_000;
+
+/// Reads limits that stand outside a repository's document, as those of hosts do; the same fields as in `limits`.
+///
+/// # Errors
+/// Everything that is wrong, with paths inside `limits`.
+pub fn read_own_limits(limits: &Value) -> Result<OwnLimits, Vec<FieldProblem>> {
+    let document = Map::from_iter([("limits".to_owned(), limits.clone())]);
+    let mut reader = Reader::new(&document, Provenance::File);
+    let read = reader.limits();
+    let problems = reader.into_problems();
+    if problems.is_empty() {
+        return Ok(read);
+    }
+    let inside = |path: String| path.strip_prefix("limits").map_or("", |rest| rest.trim_start_matches('.')).to_owned();
+    Err(problems.into_iter().map(|problem| FieldProblem { path: inside(problem.path), ..problem }).collect())
+}
 
 impl Reader<'_> {
     pub(super) fn limits(&mut self) -> OwnLimits {
@@ -61,7 +78,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::repositories::document::Provenance;
 
     fn read(limits: &Value) -> Result<OwnLimits, Vec<String>> {
         let document = json!({ "limits": limits });
