@@ -11,6 +11,7 @@ use metadata::Metadata;
 use oci::RepoKey;
 use tokio::sync::watch;
 
+use crate::access::EntranceLogin;
 use crate::cache::Cache;
 use crate::error::PullError;
 use crate::exchange_log::ExchangeLogs;
@@ -39,6 +40,8 @@ pub(crate) struct Core {
     pub(crate) admin_lock: tokio::sync::Mutex<()>,
     pub(crate) main_ports: Vec<u16>,
     pub(crate) exchanges: ExchangeLogs,
+    /// When `/v2/` asks for a login at addresses that repositories share.
+    pub(crate) entrance_login: Mutex<EntranceLogin>,
     file: Mutex<FileRepositories>,
     sequence: AtomicU64,
     map: ArcSwap<RepositoryMap>,
@@ -84,6 +87,7 @@ impl Core {
             admin_lock: tokio::sync::Mutex::new(()),
             main_ports: Vec::new(),
             exchanges: ExchangeLogs::default(),
+            entrance_login: Mutex::default(),
             file: Mutex::new(file),
             sequence: AtomicU64::new(1),
             map: ArcSwap::default(),

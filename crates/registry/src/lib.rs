@@ -27,7 +27,7 @@ mod trace;
 mod weather;
 
 pub use crate::core::Builtins;
-pub use access::{Action, CallerCredential, PassthroughRules, Principal};
+pub use access::{Action, CallerCredential, EntranceAsks, EntranceLogin, PassthroughRules, Principal};
 pub use blob_store::FilePiece;
 pub use client::CredentialLabel;
 pub use client::probe::{ImageRef, InvalidImageRef, Report};

@@ -3,8 +3,8 @@
 //! Must not hold logic of its own; each verb lives in its module. Invariant: starting does no network access, and
 //! shutting down leaves every fill published or resumable.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use blob_store::{BlobStore, Staging};
@@ -12,7 +12,7 @@ use metadata::Metadata;
 use oci::{Digest, RangeHeader, Reference, RepositoryName};
 use tokio::sync::watch;
 
-use crate::access::{Action, Admission, CallerCredential, Principal};
+use crate::access::{Action, Admission, CallerCredential, EntranceAsks, EntranceLogin, Principal};
 use crate::cache::Cache;
 use crate::core::{Builtins, Core, FileRepositories};
 use crate::error::PullError;
@@ -121,20 +121,23 @@ impl Registry {
         route.repo.access().map_or(Principal::Repository, |access| access.principal(caller))
     }
 
-    /// The upstream whose accounts `GET /v2/` wants to see, on a host or listener that one repository has for itself.
-    pub fn wants_login(&self, query: &RouteQuery<'_>) -> Option<Arc<str>> {
-        let repo = self.core.map().dedicated(query).cloned()?;
-        repo.is_passthrough().then(|| repo.upstream().clone())
+    /// Whose login `GET /v2/` asks for where a request came in.
+    pub fn entrance(&self, query: &RouteQuery<'_>) -> EntranceAsks {
+        let rule = *self.core.entrance_login.lock().unwrap_or_else(PoisonError::into_inner);
+        EntranceAsks::at(&self.core.map(), query, rule)
     }
 
-    /// Checks a login for `GET /v2/`: on the host or listener of a repository with `auth: passthrough` upstream must take
-    /// it; everywhere else nobody needs one.
+    /// Says when `GET /v2/` asks for a login at addresses that repositories share; at first as `EntranceLogin::Auto` says.
+    pub fn set_entrance_login(&self, rule: EntranceLogin) {
+        *self.core.entrance_login.lock().unwrap_or_else(PoisonError::into_inner) = rule;
+    }
+
+    /// Checks a login for `GET /v2/` with the upstream of `repository`.
     ///
     /// # Errors
     /// As for [`Registry::authorize`].
-    pub async fn log_in(&self, query: &RouteQuery<'_>, caller: Option<&CallerCredential>) -> Result<(), PullError> {
-        let Some(repo) = self.core.map().dedicated(query).cloned() else { return Ok(()) };
-        Box::pin(crate::access::log_in(&repo, caller)).await
+    pub async fn log_in(&self, repository: &Repository, caller: Option<&CallerCredential>) -> Result<(), PullError> {
+        Box::pin(crate::access::log_in(repository, caller)).await
     }
 
     /// Pulls a manifest by tag or digest.

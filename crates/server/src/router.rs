@@ -29,7 +29,7 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, Request, Response, StatusCode, Uri, Version, header};
 use oci::ErrorCode;
-use registry::Action;
+use registry::{Action, EntranceAsks};
 use tower::Service;
 
 use crate::body::{Content, ReplyBody};
@@ -143,12 +143,16 @@ async fn answer_v2(
     record: &mut RequestRecord,
 ) -> Result<Response<ReplyBody>, Failure> {
     match path {
-        V2Path::Base => match request.wants_login() {
-            Some(upstream) => {
-                v2::headers::for_one_caller(request.log_in(&upstream).await.map(|()| v2::base::answer(request.verb)))
+        V2Path::Base => {
+            let base = || v2::base::answer(request.verb);
+            match request.entrance() {
+                EntranceAsks::One(repository) => {
+                    v2::headers::for_one_caller(request.log_in(&repository).await.map(|()| base()))
+                }
+                EntranceAsks::Any => v2::headers::for_one_caller(request.shows_an_account().map(|()| base())),
+                EntranceAsks::Nobody => Ok(base()),
             }
-            None => Ok(v2::base::answer(request.verb)),
-        },
+        }
         V2Path::Manifest { name, reference } => {
             let action = Action::Manifest(reference.clone());
             let route = request.admit(&name, &action, record).await?;

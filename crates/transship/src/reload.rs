@@ -84,6 +84,7 @@ impl<'a> Reloader<'a> {
     async fn apply(&self, next: &Config, house: &House) -> Result<()> {
         let budget = house.cache_dir.budget(next.max_size)?;
         house.registry.reload(next.repositories.clone(), builtins(next), next.upstream.clone(), budget.0).await?;
+        house.registry.set_entrance_login(next.v2_login);
         self.logging.set_level(&next.log_level)?;
         Ok(())
     }

@@ -60,6 +60,7 @@ pub(crate) async fn build(
     };
     let (exposition, pulls, http) = metrics_reference::register();
     let registry = Registry::start(registry_config(config, budget), stores, pulls).await?;
+    registry.set_entrance_login(config.v2_login);
     let limits = ServeLimits { max_connections: config.max_connections, ..ServeLimits::default() };
     let connections = http.connections();
     let face = Face::new(App::new(AppParts {

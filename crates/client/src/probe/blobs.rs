@@ -42,7 +42,7 @@ pub(super) async fn check(
 ) -> Option<Blob> {
     let chosen = match choose(session, name, manifest).await {
         Ok(chosen) if chosen.size > BLOB_CAP as u64 => {
-            large_blob::check(session, name, &chosen, findings).await;
+            Box::pin(large_blob::check(session, name, &chosen, findings)).await;
             return None;
         }
         Ok(chosen) => chosen,

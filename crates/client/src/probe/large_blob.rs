@@ -39,7 +39,7 @@ pub(super) async fn check(session: &Session, name: &RepositoryName, blob: &Descr
     match session.ask(&large.question(Method::HEAD)).await {
         Ok(head) => judge_head(&head, blob, findings),
         Err(error) => {
-            findings.degraded(CheckId::BlobHead, text(&error.to_string()), "sizes are taken from manifests only")
+            findings.degraded(CheckId::BlobHead, text(&error.to_string()), "sizes are taken from manifests only");
         }
     }
     let size = blob.size;

@@ -82,7 +82,8 @@ impl Probe {
     /// Asks everything. Without an image only the checks are made that need none.
     pub async fn run(self, image: Option<&ImageRef>, progress: Progress<'_>) -> Report {
         let mut work = Work { session: &self.session, findings: Findings::default(), progress, shown_image: None };
-        let in_time = timeout(WHOLE_PROBE, work.everything(image)).await.is_ok();
+        // Boxed: what it holds of each question is large, and whoever runs it would carry it.
+        let in_time = timeout(WHOLE_PROBE, Box::pin(work.everything(image))).await.is_ok();
         let Work { findings, shown_image, .. } = work;
         let why = match (in_time, image) {
             (false, _) => "the probe ran out of time",

@@ -11,12 +11,14 @@
 
 mod admission;
 mod caller;
+mod entrance;
 mod probe;
 mod rules;
 mod table;
 
 pub(crate) use admission::Admission;
 pub use caller::{CallerCredential, Principal};
+pub use entrance::{EntranceAsks, EntranceLogin};
 pub use probe::Action;
 pub(crate) use probe::{authorize, log_in};
 pub use rules::PassthroughRules;

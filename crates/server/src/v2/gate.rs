@@ -4,13 +4,11 @@
 //! know what is cached. Invariants: a caller's credential is read only where callers log in with their own accounts, and
 //! goes to the registry only; what was issued for us (the admin token) goes nowhere.
 
-use std::sync::Arc;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use oci::ErrorCode;
-use registry::{Action, CallerCredential, PullKind, Route, RouteQuery};
+use registry::{Action, CallerCredential, EntranceAsks, PullKind, Repository, Route, RouteQuery};
 
 use super::V2Request;
 use crate::api::AdminToken;
@@ -19,6 +17,9 @@ use crate::respond::{Failure, challenge};
 
 /// Longest `Authorization` value read: as long as any token in use, far below the limit on heads.
 const MAX_AUTHORIZATION: usize = 16 * 1024;
+
+/// The realm where accounts of several upstreams are taken.
+const ANY_UPSTREAM: &str = "the upstream you pull from";
 
 /// What a request shows of its caller.
 enum Shown {
@@ -57,15 +58,28 @@ impl V2Request<'_> {
         Ok(Box::pin(self.registry.authorize(route, caller.as_ref(), action)).await?)
     }
 
-    /// Lets a caller pass at `GET /v2/`, where a repository that is served alone here wants its callers' accounts.
-    pub(crate) async fn log_in(&self, upstream: &str) -> Result<(), Failure> {
-        let caller = shown(self.headers, self.admin_token).usable(upstream)?;
-        Ok(Box::pin(self.registry.log_in(&self.route_query(""), caller.as_ref())).await?)
+    /// Whose login `GET /v2/` asks for here.
+    pub(crate) fn entrance(&self) -> EntranceAsks {
+        self.registry.entrance(&self.route_query(""))
     }
 
-    /// The upstream whose accounts are asked for at `GET /v2/` on this host or listener.
-    pub(crate) fn wants_login(&self) -> Option<Arc<str>> {
-        self.registry.wants_login(&self.route_query(""))
+    /// Lets a caller pass at `GET /v2/` whose account this repository's upstream takes.
+    pub(crate) async fn log_in(&self, repository: &Repository) -> Result<(), Failure> {
+        let caller = shown(self.headers, self.admin_token).usable(repository.upstream())?;
+        Ok(Box::pin(self.registry.log_in(repository, caller.as_ref())).await?)
+    }
+
+    /// Lets a caller pass at `GET /v2/` who shows any account: whether it opens anything, each repository says.
+    pub(crate) fn shows_an_account(&self) -> Result<(), Failure> {
+        match shown(self.headers, self.admin_token).usable(ANY_UPSTREAM)? {
+            Some(_) => Ok(()),
+            None => Err(Failure::new(
+                StatusCode::UNAUTHORIZED,
+                ErrorCode::Unauthorized,
+                "repositories here want their callers' own accounts: log in with yours at the upstream you pull from",
+            )
+            .with_header(header::WWW_AUTHENTICATE, challenge(ANY_UPSTREAM))),
+        }
     }
 }
 

@@ -76,6 +76,14 @@ pub(crate) const FIELDS: &[Field] = &[
         meaning: "Whether the well-known registries (dockerhub, ghcr, quay, …) are there without being configured.",
     },
     Field {
+        path: "v2_login",
+        kind: Kind::Choice(&["auto", "always", "never"]),
+        default: "`auto`",
+        example: "always",
+        change: Change::Reload,
+        meaning: "Whether `GET /v2/` asks for a login at an address that repositories share, which docker, podman and skopeo go by: `auto` when every repository has `auth: passthrough`, `always` when any has (clients without a login may then get nothing from the others), `never`. See docs/passthrough.md.",
+    },
+    Field {
         path: "repos",
         kind: Kind::Repositories,
         default: "none",

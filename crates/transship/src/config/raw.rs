@@ -21,6 +21,7 @@ pub(crate) struct RawConfig {
     pub(crate) cache_dir: Option<PathBuf>,
     pub(crate) cache: RawCache,
     pub(crate) builtin_upstreams: Option<bool>,
+    pub(crate) v2_login: Option<V2Login>,
     pub(crate) repos: Map<String, Value>,
     pub(crate) tls: RawTls,
     pub(crate) log: RawLog,
@@ -95,6 +96,15 @@ pub(crate) struct RawUpstream {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct RawLimits {
     pub(crate) max_connections: Option<usize>,
+}
+
+/// When `/v2/` asks for a login.
+#[derive(Deserialize, Clone, Copy)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum V2Login {
+    Auto,
+    Always,
+    Never,
 }
 
 /// Whether slow questions are put a second time.

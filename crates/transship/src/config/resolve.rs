@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use client::{Secret, Timeouts};
-use registry::{Backoff, HeaderTrace, Hedging, RepositorySpec, UpstreamDefaults};
+use registry::{Backoff, EntranceLogin, HeaderTrace, Hedging, RepositorySpec, UpstreamDefaults};
 use serde_json::{Map, Value};
 use url::Url;
 
@@ -20,7 +20,7 @@ use super::host_limits;
 use super::interpolate::interpolate;
 use super::problem::{Origin, Problem, Problems};
 use super::proxies;
-use super::raw::{Hedge, RawAdmin, RawConfig, RawSecrets, RawTls, RawUpstream};
+use super::raw::{Hedge, RawAdmin, RawConfig, RawSecrets, RawTls, RawUpstream, V2Login};
 use super::repositories;
 use super::size::Size;
 use crate::logging::{LogFilter, LogFormat};
@@ -61,6 +61,8 @@ pub(crate) struct Config {
     pub(crate) max_size: Option<Size>,
     /// Whether the well-known registries are there.
     pub(crate) builtin_upstreams: bool,
+    /// When `/v2/` asks for a login at addresses that repositories share.
+    pub(crate) v2_login: EntranceLogin,
     /// Repositories of the file.
     pub(crate) repositories: Vec<RepositorySpec>,
     /// Certificate and key.
@@ -185,6 +187,11 @@ impl Sources {
             listen,
             max_size: raw.cache.max_size,
             builtin_upstreams: raw.builtin_upstreams.unwrap_or(true),
+            v2_login: match raw.v2_login {
+                Some(V2Login::Always) => EntranceLogin::Always,
+                Some(V2Login::Never) => EntranceLogin::Never,
+                Some(V2Login::Auto) | None => EntranceLogin::Auto,
+            },
             repositories,
             log_level: raw.log.level.unwrap_or_default(),
             log_format: raw.log.format,

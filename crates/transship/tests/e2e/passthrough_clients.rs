@@ -3,7 +3,7 @@
 //! Must not know: HTTP. Invariants: each client pulls with a login and is refused without; the image is cached after the
 //! first, so that what refuses the others is their lack of a right and nothing else.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::tempdir;
 use testkit::clients::{Containerd, Docker, Podman, Skopeo};
 use testkit::image::Image;
@@ -21,6 +21,28 @@ const CREDENTIALS: &str = "ann:canary-ann-77e1";
 struct House {
     lab: Lab,
     own: String,
+}
+
+/// The repository `lab` at an address that it shares with nobody (of its own) or with the built-in ones; `config` says more.
+/// `team/open` is public.
+fn shared(config: Value) -> Lab {
+    let repository = json!({ "auth": "passthrough" });
+    let lab = Lab::with(LabSetup { repository, config, ..LabSetup::default() });
+    for name in [NAME, "team/open"] {
+        lab.upstream.add_image(name, "1", &Image::small(1, 50_000));
+    }
+    let rights = vec![(Account::new("ann", "canary-ann-77e1"), vec![NAME.to_owned()])];
+    let public = vec!["team/open".to_owned()];
+    lab.upstream.set_access(Access::Accounts(Accounts { login: Login::Bearer, rights, public }));
+    lab
+}
+
+/// `skopeo copy` of an image with these words about a login.
+fn copy(image: &str, login: &[&str]) -> Finished {
+    let folder = tempdir().unwrap();
+    let (source, target) = (format!("docker://{image}"), format!("oci:{}:pulled", folder.path().display()));
+    let copy = ["copy", "--quiet", "--src-tls-verify=false"];
+    Skopeo::new().command(&[&copy[..], login, &[&source, &target]].concat())
 }
 
 impl House {
@@ -87,4 +109,48 @@ async fn docker_logs_in_and_pulls_at_the_repositorys_own_listener() {
     refused(docker.command(&["login", "--username", "ann", "--password", "wrong", &house.own]));
     docker.command(&["login", "--username", "ann", "--password", "canary-ann-77e1", &house.own]).expect_success();
     docker.pull(&own).expect_success();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_client_logs_in_at_an_address_where_all_repositories_want_a_login() {
+    let _turn = one_at_a_time().await;
+    let lab = shared(json!({ "builtin_upstreams": false }));
+    let host = lab.transship.host();
+    let image = format!("{host}/lab/{NAME}:1");
+    copy(&image, &["--src-creds", CREDENTIALS]).expect_success();
+    refused(copy(&image, &[]));
+    refused(copy(&image, &["--src-creds", "ann:wrong"]));
+    let podman = Podman::start("");
+    refused(podman.pull(&image));
+    podman.pull_as(&image, CREDENTIALS).expect_success();
+    let docker = Docker::start(&json!({}));
+    refused(docker.pull(&image));
+    refused(docker.command(&["login", "--username", "ann", "--password", "wrong", &host]));
+    docker.command(&["login", "--username", "ann", "--password", "canary-ann-77e1", &host]).expect_success();
+    docker.pull(&image).expect_success();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_v2_always_asks_logins_are_taken_and_the_open_repositories_stay_open_to_some() {
+    let _turn = one_at_a_time().await;
+    // The built-in repositories want no login: `/v2/` asks because it is told to.
+    let lab = shared(json!({ "v2_login": "always" }));
+    assert_eq!(lab.get("/v2/").await.status, 401);
+    let host = lab.transship.host();
+    let open = json!({ "key": "open", "upstream": lab.upstream.url(), "internal": true });
+    assert_eq!(lab.api("POST", "/api/repos", Some(open)).await.status, 201);
+    let (private, public) = (format!("{host}/lab/{NAME}:1"), format!("{host}/open/team/open:1"));
+    copy(&private, &["--src-creds", CREDENTIALS]).expect_success();
+    refused(copy(&private, &[]));
+    copy(&public, &[]).expect_success();
+    copy(&public, &["--src-creds", CREDENTIALS]).expect_success();
+    let podman = Podman::start("");
+    podman.pull_as(&private, CREDENTIALS).expect_success();
+    podman.pull(&public).expect_success();
+    // Docker without a login gives up where `/v2/` asks for one; with one it pulls from all.
+    let docker = Docker::start(&json!({}));
+    refused(docker.pull(&public));
+    docker.command(&["login", "--username", "ann", "--password", "canary-ann-77e1", &host]).expect_success();
+    docker.pull(&private).expect_success();
+    docker.pull(&public).expect_success();
 }
