@@ -33,6 +33,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
             "transship-server",
         ],
     ),
+    ("starget", &["transship-oci", "transship-client"]),
     // Only for tests: it stands in nobody's list.
     ("transship-testkit", &["transship-oci", "transship-mock-upstream"]),
 ];
@@ -47,6 +48,7 @@ const MUST_NOT_USE: &[(&str, &[&str])] = &[
     ("transship-mock-upstream", &["axum", "hyper", "reqwest", "sqlx", "clap"]),
     ("transship-registry", &["axum", "hyper", "clap", "sqlx", "reqwest"]),
     ("transship-server", &["sqlx", "reqwest", "clap"]),
+    ("starget", &["axum", "hyper", "sqlx", "reqwest"]),
 ];
 
 /// More than this in one file is two files.

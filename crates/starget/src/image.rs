@@ -1,0 +1,13 @@
+//! Images: how people write them, and what their manifests say.
+//!
+//! Must not know layers' content. Invariant: everything read here was checked against its digest.
+
+mod annotated;
+mod platform;
+mod reference;
+mod resolve;
+
+pub(crate) use annotated::Layer;
+pub(crate) use platform::Platform;
+pub(crate) use reference::ImageRef;
+pub(crate) use resolve::{Image, resolve};
