@@ -7,8 +7,9 @@
 use http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, RANGE};
 use http::{Method, StatusCode};
 use oci::{ByteRange, ContentRange, Digest, RepositoryName};
+use url::Url;
 
-use crate::answer::Answer;
+use crate::answer::{Answer, AnsweredBy};
 use crate::body::BlobBody;
 use crate::error::ClientError;
 use crate::exchange::ExchangeKind;
@@ -75,7 +76,36 @@ impl RegistryClient {
             call.headers.insert(RANGE, header_value(&range.header_value()));
         }
         let call = &call;
-        self.retry().run(|attempt| self.begin_blob(call, range, attempt)).await
+        let begin = |attempt| async move { Self::begin_blob(self.ask(call, attempt).await?, range) };
+        self.retry().run(begin).await
+    }
+
+    /// A part of the blob, and where a redirect led that had to be followed for it, if that was another host.
+    pub(crate) async fn get_blob_and_place(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+        range: ByteRange,
+    ) -> Result<(BlobResponse, Option<Url>), ClientError> {
+        let mut call = self.blob_call(Method::GET, name, digest);
+        call.headers.insert(RANGE, header_value(&range.header_value()));
+        let call = &call;
+        let begin = |attempt| async move {
+            let answer = self.ask(call, attempt).await?;
+            let elsewhere = answer.by == AnsweredBy::Elsewhere;
+            let place = answer.passed.last().filter(|_| elsewhere).map(|passed| passed.to.clone());
+            Ok((Self::begin_blob(answer, Some(range))?, place))
+        };
+        self.retry().run(begin).await
+    }
+
+    /// A part of the blob from a place that a redirect led to, without any credential.
+    pub(crate) async fn get_blob_at(&self, place: &Url, range: ByteRange) -> Result<BlobResponse, ClientError> {
+        let mut call = call(Method::GET, place.clone(), ExchangeKind::Blob, None);
+        call.headers.insert(RANGE, header_value(&range.header_value()));
+        let call = &call;
+        let begin = |attempt| async move { Self::begin_blob(self.ask_stranger(call, attempt).await?, Some(range)) };
+        self.retry().run(begin).await
     }
 
     async fn ask_size(&self, call: &Call, attempt: Attempt) -> Result<Option<u64>, ClientError> {
@@ -95,13 +125,7 @@ impl RegistryClient {
         Ok(BlobHead { size: response.total })
     }
 
-    async fn begin_blob(
-        &self,
-        call: &Call,
-        range: Option<ByteRange>,
-        attempt: Attempt,
-    ) -> Result<BlobResponse, ClientError> {
-        let answer = self.ask(call, attempt).await?;
+    fn begin_blob(answer: Answer, range: Option<ByteRange>) -> Result<BlobResponse, ClientError> {
         match span(&answer, range) {
             Ok(Span { offset, end, total }) => {
                 let body = BlobBody::new(answer, end.map(|end| end - offset));

@@ -12,6 +12,7 @@
 mod answer;
 mod basic;
 mod bearer;
+mod blob_parts;
 mod blobs;
 mod body;
 mod config;
@@ -44,6 +45,7 @@ mod upstream_error;
 mod weather;
 
 pub use basic::Credential;
+pub use blob_parts::BlobParts;
 pub use blobs::{BlobHead, BlobResponse};
 pub use body::BlobBody;
 pub use config::{HttpVersion, Timeouts, UpstreamConfig};

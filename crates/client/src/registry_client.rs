@@ -6,12 +6,13 @@
 use std::future::Future;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use oci::RepositoryName;
 use url::Url;
 
-use crate::answer::Answer;
+use crate::answer::{Answer, AnsweredBy};
 use crate::basic::{Credential, CredentialId};
 use crate::config::UpstreamConfig;
 use crate::credentials::{Accounts, CredentialLabel, Ground};
@@ -23,6 +24,7 @@ use crate::guest::Guests;
 use crate::handshake::{Call, Handshake, Login};
 use crate::profiles::Profile;
 use crate::realm::RealmRule;
+use crate::redirect::{Journey, MayLeave, follow};
 use crate::referrers::Capability;
 use crate::transport::{Attempt, Transport};
 use crate::upstream_error::{Asked, from_answer};
@@ -205,10 +207,36 @@ impl RegistryClient {
         let passage = Passage::enter(&config.limits, &config.host_limits, self.upstream(), attempt.deadline).await?;
         // Boxed: the handshake with all that it may have to ask is large, and every call would carry it.
         let answer = Box::pin(handshake.send(transport, call, attempt)).await?;
-        let mut answer = Box::pin(guests.enter(transport, call, answer, attempt)).await?;
+        let answer = Box::pin(guests.enter(transport, call, answer, attempt)).await?;
+        self.taken(answer, passage, &call.method).await
+    }
+
+    /// Makes one attempt at a place that the upstream redirected to before: nothing of ours is shown there, and it does not
+    /// speak for the upstream.
+    pub(crate) async fn ask_stranger(&self, call: &Call, attempt: Attempt) -> Result<Answer, ClientError> {
+        let Inner { transport, config, .. } = &*self.inner;
+        let passage = config.limits.enter(self.upstream(), attempt.deadline).await?;
+        let journey = Journey {
+            method: &call.method,
+            url: &call.url,
+            headers: &call.headers,
+            authorization: None,
+            traceparent: None,
+            body: Bytes::new(),
+            kind: call.kind,
+            may_leave: MayLeave::Origin,
+        };
+        let mut answer = Box::pin(follow(transport, &journey, attempt)).await?;
+        answer.by = AnsweredBy::Elsewhere;
+        self.taken(answer, passage, &call.method).await
+    }
+
+    /// The answer, when it is a success in plain bytes.
+    async fn taken(&self, mut answer: Answer, passage: Passage, method: &Method) -> Result<Answer, ClientError> {
         answer.record.takes(passage);
         if !answer.status.is_success() && answer.status != StatusCode::NOT_MODIFIED {
-            return Err(from_answer(answer, &call.method, Asked::Registry, &handshake.secrets()).await);
+            let secrets = self.handshake().secrets();
+            return Err(from_answer(answer, method, Asked::Registry, &secrets).await);
         }
         match encoding(&answer) {
             Ok(()) => Ok(answer),

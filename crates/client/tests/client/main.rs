@@ -30,6 +30,8 @@ mod name_server;
 #[cfg(test)]
 mod names;
 #[cfg(test)]
+mod parts;
+#[cfg(test)]
 mod probes;
 #[cfg(test)]
 mod programs;
