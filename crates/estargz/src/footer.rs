@@ -14,6 +14,10 @@ const LEGACY_LEN: usize = 47;
 const EXTERNAL_LEN: usize = 46;
 /// Payloads of the skippable frame that ends a zstd:chunked blob: without and with the position of tar-split.
 const ZSTD_LENS: [usize; 2] = [40, 64];
+/// The longest footer of a gzip layer, in bytes.
+pub(crate) const GZIP_FOOTER_MAX: u64 = ESTARGZ_LEN as u64;
+/// The longest footer of a zstd layer, in bytes, with the header of its frame.
+pub(crate) const ZSTD_FOOTER_MAX: u64 = SKIPPABLE_HEADER + 64;
 const GZIP_WITH_EXTRA: [u8; 4] = [0x1f, 0x8b, 0x08, 0x04];
 const SKIPPABLE_MAGIC: [u8; 4] = [0x50, 0x2a, 0x4d, 0x18];
 const STARGZ_MAGIC: &[u8] = b"GnUlInUx";

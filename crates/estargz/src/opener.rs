@@ -6,8 +6,8 @@
 use oci::ByteRange;
 
 use crate::error::Error;
-use crate::footer::{Footer, read_footer};
-use crate::format::{LayerFormat, NotLazy};
+use crate::footer::{Footer, GZIP_FOOTER_MAX, ZSTD_FOOTER_MAX, read_footer};
+use crate::format::{Compression, LayerFormat, NotLazy};
 use crate::hints::LayerHints;
 use crate::layer::OpenLayer;
 use crate::limits::{TAIL_GUESS_MAX, TAIL_GUESS_MIN, TAIL_GUESS_PER_MILLE};
@@ -90,6 +90,21 @@ impl LayerOpener {
     pub fn new(hints: LayerHints, verification: Verification) -> Self {
         let state = start(&hints);
         Self { hints, verification, state }
+    }
+
+    /// Asks for this many bytes of the blob's end at first, instead of a guess at where the table begins; at least a footer.
+    /// With no more than that, not one byte is fetched that is not needed, at the price of a second request.
+    #[must_use]
+    pub fn with_tail(mut self, length: u64) -> Self {
+        let footer = match self.hints.compression() {
+            Ok(Compression::Zstd) => ZSTD_FOOTER_MAX,
+            Ok(Compression::Gzip | Compression::Stored) | Err(_) => GZIP_FOOTER_MAX,
+        };
+        let length = length.max(footer).min(self.hints.size);
+        if let State::Tail { range } = &mut self.state {
+            range.start = self.hints.size - length;
+        }
+        self
     }
 
     /// What the manifest says of the layer.

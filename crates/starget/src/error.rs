@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 
 use client::ClientError;
+use estargz::NotLazy;
 use oci::Digest;
 
 /// Why the program ends without success.
@@ -107,6 +108,82 @@ pub(crate) enum StargetError {
         /// Why it failed.
         source: Box<ClientError>,
     },
+    /// The image has nothing at this path.
+    #[error("{image} has no {path}")]
+    NoPath {
+        /// As it was asked for.
+        image: String,
+        /// What was looked for.
+        path: String,
+        /// Where the way there ends, if it was a path and no pattern.
+        source: Option<Box<estargz::Error>>,
+    },
+    /// A layer cannot be read in parts.
+    #[error(
+        "the layer {layer} cannot be read in parts: {why}; with --allow-full-layers it is read whole ({size} bytes)"
+    )]
+    NotLazy {
+        /// The layer.
+        layer: Box<Digest>,
+        /// Of the whole layer, in bytes.
+        size: u64,
+        /// Why.
+        why: NotLazy,
+    },
+    /// The registry sends whole layers when parts are asked for.
+    #[error(
+        "{registry} answers the whole layer {layer} when a part is asked for, so nothing can be read from it in parts"
+    )]
+    NoRanges {
+        /// Who was asked.
+        registry: String,
+        /// The layer.
+        layer: Box<Digest>,
+    },
+    /// A layer is not as its format says, or not what its digests say.
+    #[error("layer {layer}")]
+    Layer {
+        /// The layer.
+        layer: Box<Digest>,
+        /// What is wrong.
+        source: Box<estargz::Error>,
+    },
+    /// A layer that was read whole is another one.
+    #[error("the layer {expected} does not match its digest: found {found}")]
+    WrongLayer {
+        /// The digest in the manifest.
+        expected: Box<Digest>,
+        /// Of what came.
+        found: Box<Digest>,
+    },
+    /// Something in the way of a file that is to be written.
+    #[error("cannot write {path}: {why}")]
+    InTheWay {
+        /// Below the folder that is written to.
+        path: String,
+        /// What is there.
+        why: String,
+    },
+    /// What another file failed of that was on its way in the same request.
+    #[error("{what}")]
+    Shared {
+        /// Why that one failed.
+        what: String,
+        /// The reason of that.
+        reason: ExitReason,
+    },
+    /// Some files failed; each was reported.
+    #[error("{failed} of {total} files failed{}", first.as_ref().map(|first| format!("; the first: {first}")).unwrap_or_default())]
+    SomeFailed {
+        /// How many.
+        failed: usize,
+        /// Of how many.
+        total: usize,
+        /// What decides the exit code.
+        reason: ExitReason,
+        /// Why the first one failed.
+        first: Option<String>,
+    },
     /// A local file or folder.
     #[error("cannot {doing} {}", path.display())]
     Io {
@@ -132,17 +209,23 @@ impl StargetError {
     pub(crate) fn reason(&self) -> ExitReason {
         match self {
             Self::Usage(_) => ExitReason::Usage,
-            Self::NoImage { .. } | Self::NoPlatform { .. } | Self::NoLayer { .. } => ExitReason::NotFound,
-            Self::BadManifest { .. } => ExitReason::Network,
+            Self::NoImage { .. } | Self::NoPlatform { .. } | Self::NoLayer { .. } | Self::NoPath { .. } => {
+                ExitReason::NotFound
+            }
+            Self::BadManifest { .. } | Self::NoRanges { .. } => ExitReason::Network,
             Self::Registry { source, .. } => of_client(source),
-            Self::Io { .. } | Self::Stream { .. } => ExitReason::Other,
+            Self::NotLazy { .. } => ExitReason::NotLazy,
+            Self::Layer { source, .. } => of_layer(source),
+            Self::WrongLayer { .. } => ExitReason::Verification,
+            Self::SomeFailed { reason, .. } | Self::Shared { reason, .. } => *reason,
+            Self::InTheWay { .. } | Self::Io { .. } | Self::Stream { .. } => ExitReason::Other,
         }
     }
 
     /// Facts for programs: names and values.
     pub(crate) fn details(&self) -> Vec<(&'static str, String)> {
         match self {
-            Self::Usage(_) | Self::Stream { .. } => Vec::new(),
+            Self::Usage(_) | Self::Stream { .. } | Self::Shared { .. } => Vec::new(),
             Self::NoImage { image, source } => {
                 vec![("image", image.clone()), ("registry", source.upstream().to_owned())]
             }
@@ -157,8 +240,46 @@ impl StargetError {
                 details
             }
             Self::Io { path, .. } => vec![("path", path.display().to_string())],
+            Self::InTheWay { path, .. } => vec![("path", path.clone())],
+            Self::NoPath { image, path, .. } => vec![("image", image.clone()), ("path", path.clone())],
+            Self::NotLazy { layer, size, why } => {
+                vec![("layer", layer.to_string()), ("size", size.to_string()), ("why", why.to_string())]
+            }
+            Self::NoRanges { registry, layer } => vec![("registry", registry.clone()), ("layer", layer.to_string())],
+            Self::Layer { layer, source } => layer_details(layer, source),
+            Self::WrongLayer { expected, found } => {
+                vec![("layer", expected.to_string()), ("expected", expected.to_string()), ("found", found.to_string())]
+            }
+            Self::SomeFailed { failed, total, .. } => {
+                vec![("failed", failed.to_string()), ("total", total.to_string())]
+            }
         }
     }
+}
+
+/// What is wrong with a layer, as a reason.
+fn of_layer(error: &estargz::Error) -> ExitReason {
+    match error {
+        estargz::Error::Verification(_) | estargz::Error::NoTocDigest { .. } | estargz::Error::Unverifiable { .. } => {
+            ExitReason::Verification
+        }
+        estargz::Error::NotFound { .. } | estargz::Error::NotADirectory { .. } | estargz::Error::NotAFile { .. } => {
+            ExitReason::NotFound
+        }
+        estargz::Error::NotLazy { .. } => ExitReason::NotLazy,
+        _ => ExitReason::Other,
+    }
+}
+
+fn layer_details(layer: &Digest, error: &estargz::Error) -> Vec<(&'static str, String)> {
+    let mut details = vec![("layer", layer.to_string())];
+    if let estargz::Error::Verification(mismatch) = error {
+        details.extend(mismatch.path.iter().map(|path| ("path", path.clone())));
+        details.push(("offset", mismatch.offset.to_string()));
+        details.push(("expected", mismatch.expected.to_string()));
+        details.push(("found", mismatch.found.to_string()));
+    }
+    details
 }
 
 /// What a failed call means for the one who typed the command.

@@ -2,17 +2,22 @@
 //!
 //! Parse, run, exit code. Must hold no rules of its own. Exit codes are those of `error::ExitReason`.
 
-#![expect(dead_code, reason = "the commands that use the rest follow")]
-
 mod args;
 mod cache;
 mod commands;
 mod error;
+mod extract;
+mod fetch;
 mod image;
+mod layers;
 mod log;
 mod output;
+mod patience;
+mod progress;
 mod registry;
 mod report;
+mod resume;
+mod select;
 mod session;
 mod settings;
 mod traffic;

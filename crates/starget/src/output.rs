@@ -42,6 +42,11 @@ impl Output {
         self.out.write_all(bytes).map_err(broken)
     }
 
+    /// For those who write piece by piece.
+    pub(crate) fn raw(&mut self) -> &mut impl Write {
+        &mut self.out
+    }
+
     /// Hands everything on.
     pub(crate) fn finish(mut self) -> Result<(), StargetError> {
         self.out.flush().map_err(broken)

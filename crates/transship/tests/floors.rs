@@ -33,7 +33,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
             "transship-server",
         ],
     ),
-    ("starget", &["transship-oci", "transship-client"]),
+    ("starget", &["transship-oci", "transship-estargz", "transship-client"]),
     // Only for tests: it stands in nobody's list.
     ("transship-testkit", &["transship-oci", "transship-mock-upstream"]),
 ];

@@ -22,7 +22,7 @@ impl Default for Backoff {
 
 impl Backoff {
     /// The pause after attempt `number`, counted from 1.
-    pub(super) fn pause(self, number: u32) -> Duration {
+    pub fn pause(self, number: u32) -> Duration {
         let doublings = number.saturating_sub(1).min(16);
         let step = self.base.saturating_mul(1 << doublings).min(self.max / 2);
         step + step.mul_f64(fastrand::f64())
