@@ -9,7 +9,7 @@
 set -euo pipefail
 
 case "${1:-test}" in
-    test)  packages=(gcc libc6-dev docker-registry nginx-light docker.io containerd runc podman skopeo umoci debootstrap apache2-utils) ;;
+    test)  packages=(gcc libc6-dev docker-registry nginx-light docker.io containerd runc podman skopeo umoci debootstrap apache2-utils stargz-snapshotter) ;;
     bench) packages=(gcc libc6-dev docker-registry nginx-light wrk curl jq openssl python3 iproute2) ;;
     *)     echo "usage: $0 [test|bench]" >&2; exit 2 ;;
 esac

@@ -115,7 +115,7 @@ pub(crate) enum StargetError {
         image: String,
         /// What was looked for.
         path: String,
-        /// Where the way there ends, if it was a path and no pattern.
+        /// Where the way there ends, when it is not that nothing is there.
         source: Option<Box<estargz::Error>>,
     },
     /// A layer cannot be read in parts.

@@ -14,4 +14,4 @@ pub(crate) use attributes::{Attributes, Preserve};
 pub(crate) use files::{Files, partials};
 pub(crate) use folder::Folder;
 pub(crate) use shape::{Shape, Special};
-pub(crate) use special::finish;
+pub(crate) use special::{Root, finish};

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! {"version":1,"image":…,"manifest":…,"layer":…,"pattern":…,"out":…,"files":…}   what the rest is about
+//! m                              the folder was made for this download
 //! p 12 "usr/bin/x.partial"       file 12 grows there
 //! c 12 0                         its chunk 0 is there and was proven
 //! d 12                           it is complete

@@ -47,6 +47,8 @@ impl<'t> Selection<'t> {
                 Some(Box::new(estargz::Error::NotADirectory { path }))
             }
             Ok(node) => return Ok(Self::One(node)),
+            // That nothing is there is what the error says anyway.
+            Err(estargz::Error::NotFound { .. }) => None,
             Err(error) => Some(Box::new(error)),
         };
         let nothing = |source| StargetError::NoPath { image: image.to_owned(), path: pattern.to_owned(), source };

@@ -97,8 +97,12 @@ pub(crate) async fn run(session: &Session, args: GetArgs) -> Result<(), StargetE
             let (folder, name) = place_of_one(out, asked_name(&order.pattern).unwrap_or(node.name()))?;
             (folder, Shape::of_one(&layers, *node, &name))
         }
-        Selection::Everything | Selection::Directory(_) | Selection::Matches(_) => {
+        Selection::Directory(_) | Selection::Matches(_) => {
             (out.to_owned(), Shape::of(&layers, &selection.with_content(&layers.tree)))
+        }
+        Selection::Everything => {
+            let shape = Shape::of(&layers, &selection.with_content(&layers.tree));
+            (out.to_owned(), shape.with_root(&layers))
         }
     };
     tree::download(

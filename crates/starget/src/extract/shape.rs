@@ -63,6 +63,13 @@ impl Shape {
         shape
     }
 
+    /// With the attributes of the image's root for the folder itself.
+    pub(crate) fn with_root(mut self, layers: &Layers) -> Self {
+        let root = layers.tree.get("").map(|root| (String::new(), Attributes::of(root.entry())));
+        self.directories.splice(0..0, root);
+        self
+    }
+
     /// One node under a name of the caller's.
     pub(crate) fn of_one(layers: &Layers, node: Node<'_>, name: &str) -> Self {
         let mut shape = Self::default();

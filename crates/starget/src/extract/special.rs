@@ -21,11 +21,21 @@ pub(crate) struct Finished {
     pub(crate) failed: Vec<(String, StargetError)>,
 }
 
+/// Whether the folder itself gets the attributes of the image's root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Root {
+    /// It was made for this download.
+    AsTheImage,
+    /// It was there before, and is its owner's.
+    AsItIs,
+}
+
 /// Makes everything that has no content of its own, then gives directories their attributes, the deepest first.
 pub(crate) fn finish(
     folder: &Folder,
     special: &[(String, Special, Attributes)],
     directories: &[(String, Attributes)],
+    root: Root,
     preserve: Preserve,
 ) -> Finished {
     let mut finished = Finished::default();
@@ -41,8 +51,7 @@ pub(crate) fn finish(
         }
     }
     for (path, attributes) in directories.iter().rev() {
-        // The folder itself is its owner's when it was there before.
-        if path.is_empty() && !folder.is_made() {
+        if path.is_empty() && root == Root::AsItIs {
             continue;
         }
         let given = folder.directory(path).and_then(|directory| {

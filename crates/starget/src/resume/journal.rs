@@ -63,6 +63,8 @@ impl Header {
 pub(crate) struct Left {
     pub(crate) done: HashSet<usize>,
     pub(crate) chunks: HashMap<usize, HashSet<usize>>,
+    /// The folder was not there before.
+    pub(crate) made_folder: bool,
 }
 
 /// The journal of this run.
@@ -119,6 +121,11 @@ impl Journal {
         self.some.lock().unwrap_or_else(PoisonError::into_inner).contains(&job)
     }
 
+    /// The folder was made for this download.
+    pub(crate) fn made_folder(&self) -> Result<(), StargetError> {
+        self.line("m\n")
+    }
+
     /// A file grows here.
     pub(crate) fn begun(&self, job: usize, partial: &str) -> Result<(), StargetError> {
         let quoted = serde_json::Value::from(partial);
@@ -173,6 +180,7 @@ fn read(file: &mut File, header: &Header) -> Option<Left> {
             (Some("c"), Some(job), Some(chunk)) if job < header.files => {
                 left.chunks.entry(job).or_default().insert(chunk);
             }
+            (Some("m"), None, None) => left.made_folder = true,
             (Some("d"), Some(job), None) if job < header.files => {
                 left.done.insert(job);
             }

@@ -39,6 +39,11 @@ impl Containerd {
         ctr(&self.sandbox, words)
     }
 
+    /// Runs `ctr-remote <words>` (of stargz-snapshotter), which converts images to eStargz.
+    pub fn remote(&self, words: &[&str]) -> Finished {
+        run_client("ctr-remote", &self.sandbox, words)
+    }
+
     /// `ctr images pull` from a plain HTTP registry named in the image.
     pub fn pull(&self, image: &str) -> Finished {
         self.command(&["images", "pull", "--plain-http", "--snapshotter", self.snapshotter, image])
@@ -103,7 +108,13 @@ address = "{socket}"
 }
 
 fn ctr(sandbox: &Sandbox, words: &[&str]) -> Finished {
-    let mut command = program::command("ctr", sandbox.path());
+    run_client("ctr", sandbox, words)
+}
+
+fn run_client(program: &str, sandbox: &Sandbox, words: &[&str]) -> Finished {
+    let mut command = program::command(program, sandbox.path());
+    // How many parts are compressed side by side depends on it, and with them the bytes.
+    command.env("GOMAXPROCS", "1");
     command.arg("--address").arg(sandbox.join("socket")).args(["--namespace", "test"]);
     Finished::of(command.args(words))
 }

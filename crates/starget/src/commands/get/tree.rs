@@ -10,7 +10,7 @@ use oci::Digest;
 
 use super::conclude;
 use crate::error::StargetError;
-use crate::extract::{Files, Folder, Preserve, Shape, finish, partials};
+use crate::extract::{Files, Folder, Preserve, Root, Shape, finish, partials};
 use crate::fetch::{Outcome, Work, fetch, plan};
 use crate::layers::Layers;
 use crate::output::{Output, note};
@@ -38,6 +38,11 @@ pub(super) async fn download(
     let total = jobs.len() + special.len() + failed.len();
     let partials = partials(&jobs);
     let (journal, left) = Journal::open(&session.settings.state_dir, &header(to, &layers, &jobs)?)?;
+    // What an earlier run of this download made is this run's too.
+    let root = if folder.is_made() || left.made_folder { Root::AsTheImage } else { Root::AsItIs };
+    if folder.is_made() {
+        journal.made_folder()?;
+    }
     let found = tokio::task::block_in_place(|| look(&folder, &jobs, &partials, &left));
     if found.bytes > 0 {
         note(&format!("{} bytes are there from an earlier run and right", found.bytes));
@@ -47,7 +52,7 @@ pub(super) async fn download(
     let (files, outcome) = run(session, &layers, jobs.clone(), files, found).await;
     failed.extend(outcome.failed.into_iter().map(|(job, error)| (jobs[job].path.clone(), error)));
     let (special, orphans) = not_failed(special, &failed);
-    let finished = tokio::task::block_in_place(|| finish(&files.folder, &special, &directories, to.preserve));
+    let finished = tokio::task::block_in_place(|| finish(&files.folder, &special, &directories, root, to.preserve));
     failed.extend(orphans);
     failed.extend(finished.failed);
     if finished.devices_left_out > 0 {

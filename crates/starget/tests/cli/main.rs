@@ -1,0 +1,13 @@
+//! The built program against a scriptable registry and real ones: what it prints, what it writes, what it asks for.
+
+#![expect(clippy::unwrap_used, reason = "a test stops where something unexpected happens")]
+
+mod access;
+mod downloads;
+mod failures;
+mod hostile;
+mod reading;
+mod real;
+mod resuming;
+mod support;
+mod traffic;

@@ -1,0 +1,126 @@
+//! How few requests and bytes it takes, counted at the registry.
+
+use testkit::stargz::{Built, TarEntry};
+use testkit::upstream::{FakeUpstream, Fault, Kind, Location, Target};
+
+use crate::support::*;
+
+/// A directory of many files that lies together, with others before and after it.
+fn many_files(count: usize) -> Vec<TarEntry> {
+    let mut entries = vec![TarEntry::file("before", noise(9, 100_000)), TarEntry::directory("many/")];
+    entries.extend((0..count).map(|at| TarEntry::file(&format!("many/{at:05}"), noise(at as u64, 200 + at % 300))));
+    entries.push(TarEntry::file("other/after", noise(10, 100_000)));
+    entries
+}
+
+/// The bytes of the members of a file, from the table.
+fn member(layer: &Built, name: &str) -> u64 {
+    let entries = layer.toc["entries"].as_array().unwrap();
+    let offsets = entries.iter().filter_map(|entry| entry["offset"].as_u64());
+    let at = entries.iter().find(|entry| entry["name"] == name).unwrap()["offset"].as_u64().unwrap();
+    offsets.filter(|offset| *offset > at).min().unwrap_or(layer.data_end) - at
+}
+
+#[test]
+fn ls_takes_one_exchange_a_level_and_two_requests_a_layer() {
+    let layers = vec![estargz(&many_files(300)), estargz(&[TarEntry::file("x", "x")])];
+    let bound: u64 = layers.iter().map(|layer| layer.blob.len() as u64 - layer.data_end).sum();
+    let (served, starget) = (Served::new(layers), Starget::new());
+    starget.run(&["ls", &served.image()]).ok();
+    assert_eq!(served.requests(Kind::Manifest).len(), 1, "no index: one level");
+    assert_eq!(served.layer_traffic(), (4, bound), "two requests a layer, and not one byte too many");
+    assert!(served.upstream.requests().iter().all(|request| request.method == "GET"), "no HEAD is needed");
+
+    served.upstream.clear_log();
+    starget.run(&["ls", &served.image()]).ok();
+    assert_eq!(served.layer_traffic(), (0, 0), "the tables are in the cache");
+    assert_eq!(served.requests(Kind::Manifest).len(), 1, "a tag may have moved");
+    let pinned = format!("{}/{REPOSITORY}@{}", served.upstream.host(), image(&served.layers).digest());
+    served.upstream.clear_log();
+    starget.run(&["ls", &pinned]).ok();
+    assert!(served.upstream.requests().is_empty(), "a digest cannot move");
+}
+
+#[test]
+fn a_larger_tail_saves_a_request_and_costs_bytes() {
+    let (served, starget) = (Served::new(vec![estargz(&many_files(300))]), Starget::new());
+    starget.run(&["ls", "--tail", "65536", &served.image()]).ok();
+    assert_eq!(served.layer_traffic(), (1, 65_536));
+}
+
+#[test]
+fn one_file_is_one_request_of_its_member() {
+    let (served, starget) = (Served::new(vec![estargz(&many_files(300))]), Starget::new());
+    starget.run(&["ls", &served.image()]).ok();
+    for (command, name) in [("cat", "many/00017"), ("get", "many/00018")] {
+        served.upstream.clear_log();
+        starget.run(&[command, &served.image(), name]).ok();
+        assert_eq!(served.layer_traffic(), (1, member(&served.layers[0], name)), "{command}");
+    }
+    served.upstream.clear_log();
+    assert_eq!(starget.run(&["cat", &served.image(), "before"]).ok().0.stdout, noise(9, 100_000));
+    let chunks = served.layers[0].toc["entries"].as_array().unwrap().iter().filter(|entry| entry["name"] == "before");
+    assert!(chunks.count() > 1, "a file of several chunks");
+    assert_eq!(served.layer_traffic().0, 1, "whose members lie side by side");
+}
+
+#[test]
+fn a_directory_that_lies_together_is_few_requests() {
+    let (served, starget) = (Served::new(vec![estargz(&many_files(4000))]), Starget::new());
+    starget.run(&["ls", &served.image()]).ok();
+    served.upstream.clear_log();
+    starget.run(&["get", &served.image(), "many/", "out"]).ok();
+    let bound: u64 = {
+        let entries = served.layers[0].toc["entries"].as_array().unwrap();
+        let offset =
+            |name: &str| entries.iter().find(|entry| entry["name"] == name).unwrap()["offset"].as_u64().unwrap();
+        offset("other/after") - offset("many/00000")
+    };
+    let (requests, bytes) = served.layer_traffic();
+    assert!(requests <= 20, "{requests}");
+    assert_eq!(bytes, bound);
+    assert_eq!(std::fs::read_dir(starget.path("out/many")).unwrap().count(), 4000);
+}
+
+#[test]
+fn scattered_files_cost_little_more_than_their_bytes() {
+    let entries: Vec<_> = (0..400).map(|at| TarEntry::file(&format!("f{at:03}"), noise(at, 3000))).collect();
+    let (served, starget) = (Served::new(vec![estargz(&entries)]), Starget::new());
+    starget.run(&["ls", &served.image()]).ok();
+    served.upstream.clear_log();
+    starget.run(&["get", &served.image(), "f*[05]", "out"]).ok();
+    let wanted: u64 = (0..400).filter(|at| at % 5 == 0).map(|at| member(&served.layers[0], &format!("f{at:03}"))).sum();
+    let (_, bytes) = served.layer_traffic();
+    assert!(bytes >= wanted && bytes * 100 <= wanted * 105, "{bytes} for {wanted}");
+}
+
+#[test]
+fn the_redirect_of_the_table_serves_for_content_too() {
+    let served = Served::new(vec![estargz(&many_files(300))]);
+    let cdn = FakeUpstream::start_beside(&served.upstream);
+    served.upstream.fault(Target::blob(&served.layer(0)), Fault::Redirect(307, Location::Cdn(cdn.url())));
+    let starget = Starget::new();
+    starget.run(&["get", &served.image(), "many/", "out"]).ok();
+    assert_eq!(served.layer_traffic().0, 1, "one redirect");
+    assert_eq!(cdn.requests().len(), 3, "footer, table, content");
+    assert!(cdn.credentials_seen().is_empty());
+}
+
+#[test]
+fn an_address_that_ended_is_asked_for_again() {
+    let entries: Vec<_> = (0..30).map(|at| TarEntry::file(&format!("f{at:03}"), noise(at, 90_000))).collect();
+    let served = Served::new(vec![estargz(&entries)]);
+    let cdn = FakeUpstream::start_beside(&served.upstream);
+    served.upstream.fault(Target::blob(&served.layer(0)), Fault::Redirect(307, Location::Cdn(cdn.url())));
+    cdn.fault(Target::any(), Fault::ExpireAfter(2));
+    let starget = Starget::new();
+    // Each third file: they do not lie together.
+    starget.run(&["get", "--concurrency", "1", &served.image(), "f*[0369]", "out"]).ok();
+    for at in [0_u64, 3, 26, 29] {
+        if at % 10 % 3 == 0 {
+            assert_eq!(std::fs::read(starget.path(&format!("out/f{at:03}"))).unwrap(), noise(at, 90_000));
+        }
+    }
+    let refused = cdn.requests().iter().filter(|request| request.status == Some(403)).count();
+    assert!(refused > 0 && served.layer_traffic().0 == refused + 1, "{refused}");
+}
