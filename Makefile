@@ -1,13 +1,13 @@
 # Everything a developer runs, by name. `make` alone lists it.
 .DEFAULT_GOAL := help
-.PHONY: help build run test peers fmt clippy unit docs shell deny bench fuzz
+.PHONY: help build run test peers fmt clippy unit docs shell deny bench bench-starget fuzz
 
 STEP := ci/step.sh
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS := $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 15
 
 build: ## build the release program
 	cargo build --release --locked
@@ -42,6 +42,10 @@ deny: ## check licences, advisories and duplicate versions (needs cargo-deny)
 bench: ## compare with docker-registry and nginx on loopback, one table
 	@$(STEP) "peers" ci/install-peers.sh bench
 	bench/run.sh
+
+bench-starget: ## compare starget with pulling the whole image, over a round trip of 20 ms (as root)
+	@$(STEP) "peers" ci/install-peers.sh bench
+	bench/starget.sh
 
 fuzz: ## run every fuzz target for FUZZ_SECONDS (needs nightly Rust and cargo-fuzz)
 	@command -v cargo-fuzz >/dev/null || { echo "cargo-fuzz is missing. Install it with: cargo install --locked cargo-fuzz" >&2; exit 1; }

@@ -2,7 +2,7 @@
 # Installs the programs that Transship's tests (or its bench) run against: real registries, real clients.
 #
 #   ci/install-peers.sh          what `make test` needs
-#   ci/install-peers.sh bench    what `make bench` needs
+#   ci/install-peers.sh bench    what `make bench` and `make bench-starget` need
 #
 # As root on Debian it installs what is missing and starts none of the services that come with it. As anybody else it
 # prints the command to run and ends with 1 when something is missing.
@@ -10,7 +10,7 @@ set -euo pipefail
 
 case "${1:-test}" in
     test)  packages=(gcc libc6-dev docker-registry nginx-light docker.io containerd runc podman skopeo umoci debootstrap apache2-utils stargz-snapshotter) ;;
-    bench) packages=(gcc libc6-dev docker-registry nginx-light wrk curl jq openssl python3 iproute2) ;;
+    bench) packages=(gcc libc6-dev docker-registry nginx-light wrk curl jq openssl python3 iproute2 containerd skopeo stargz-snapshotter) ;;
     *)     echo "usage: $0 [test|bench]" >&2; exit 2 ;;
 esac
 

@@ -205,6 +205,11 @@ pub(crate) enum StargetError {
 }
 
 impl StargetError {
+    /// Whether nobody reads standard output any more.
+    pub(crate) fn is_broken_pipe(&self) -> bool {
+        matches!(self, Self::Stream { source, .. } if source.kind() == std::io::ErrorKind::BrokenPipe)
+    }
+
     /// The reason that decides the exit code.
     pub(crate) fn reason(&self) -> ExitReason {
         match self {

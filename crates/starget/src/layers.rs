@@ -3,6 +3,7 @@
 //! Must not know paths that were asked for. Invariant: a tree is made of all layers of the image or of one that was named;
 //! a layer that cannot be read is an error, never left out.
 
+mod external;
 mod full;
 mod open;
 mod ranges;

@@ -10,6 +10,9 @@ use client::{Backoff, ClientError};
 /// The longest wait for one host, in one go.
 const LONGEST: Duration = Duration::from_mins(2);
 
+/// The longest `Retry-After` that `client` waits for inside of a call; those it has tried again itself.
+const WAITED_FOR: Duration = Duration::from_secs(3);
+
 /// What is left of the retries of one piece of work.
 #[derive(Clone, Debug)]
 pub(crate) struct Patience {
@@ -22,6 +25,14 @@ impl Patience {
     /// As many retries as were allowed.
     pub(crate) fn new(max_retries: u32, backoff: Backoff) -> Self {
         Self { left: max_retries, used: 0, backoff }
+    }
+
+    /// Waits before a call is made again that ended before its answer began; gives the error back when `client` has tried
+    /// it again already.
+    pub(crate) async fn wait_after_call(&mut self, error: ClientError) -> Result<(), ClientError> {
+        let waits_long = error.retry_after().is_some_and(|wish| wish > WAITED_FOR);
+        let was_not_asked = matches!(error, ClientError::CircuitOpen { .. } | ClientError::OwnLimit { .. });
+        if waits_long || was_not_asked { self.wait_after(error).await } else { Err(error) }
     }
 
     /// Waits before the next attempt; gives the error back when there is none.
@@ -61,5 +72,8 @@ mod tests {
         patience.wait_after(limited(Some(3600))).await.unwrap_err();
         patience.wait_after(limited(None)).await.unwrap();
         patience.wait_after(limited(Some(1))).await.unwrap_err();
+        let mut patience = Patience::new(2, Backoff::default());
+        patience.wait_after_call(limited(Some(2))).await.unwrap_err();
+        patience.wait_after_call(limited(Some(4))).await.unwrap();
     }
 }

@@ -9,13 +9,15 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use client::{
-    ClientError, Limiter, ManifestFetch, Network, Reach, RegistryClient, UpstreamConfig, Verification, profiles,
+    Backoff, ClientError, Limiter, ManifestFetch, Network, Reach, RegistryClient, UpstreamConfig, Verification,
+    profiles,
 };
 use oci::{Reference, RegistryHost, RepositoryName};
 use url::Url;
 
 use crate::cache::Cache;
 use crate::error::StargetError;
+use crate::patience::Patience;
 use crate::settings::{MirrorForm, Settings};
 use crate::traffic::Traffic;
 
@@ -25,6 +27,8 @@ pub(crate) struct Registry {
     client: RegistryClient,
     cache: Arc<Cache>,
     place: Place,
+    max_retries: u32,
+    backoff: Backoff,
 }
 
 /// What kind of place it is.
@@ -53,7 +57,13 @@ impl Registry {
         urls.extend(own_urls(settings, host)?);
         let make = |(url, place)| {
             let client = connect(settings, url, traffic)?;
-            Ok(Self { client, cache: cache.clone(), place })
+            Ok(Self {
+                client,
+                cache: cache.clone(),
+                place,
+                max_retries: settings.max_retries,
+                backoff: settings.backoff,
+            })
         };
         urls.into_iter().map(make).collect()
     }
@@ -77,7 +87,17 @@ impl Registry {
         name: &RepositoryName,
         reference: &Reference,
     ) -> Result<ManifestFetch, ClientError> {
-        self.client.get_manifest(name, reference, None).await
+        let mut patience = match self.place {
+            // There is another place to ask.
+            Place::Mirror => Patience::new(0, self.backoff),
+            Place::Guessed | Place::Own => Patience::new(self.max_retries, self.backoff),
+        };
+        loop {
+            match self.client.get_manifest(name, reference, None).await {
+                Err(error) => patience.wait_after_call(error).await?,
+                answer => return answer,
+            }
+        }
     }
 
     /// Whether the next place is asked after this failure.

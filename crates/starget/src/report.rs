@@ -21,6 +21,10 @@ pub(crate) fn clap(error: &clap::Error) -> ExitCode {
 
 /// Shows why the program ends.
 pub(crate) fn error(error: &StargetError, json: bool) -> ExitCode {
+    if error.is_broken_pipe() {
+        // Whoever read our output has what they wanted.
+        return ExitCode::SUCCESS;
+    }
     let text = if json { as_json(error).to_string() } else { format!("starget: {}", as_text(error)) };
     // As above.
     let _ = writeln!(std::io::stderr(), "{text}");

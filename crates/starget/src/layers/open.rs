@@ -9,8 +9,8 @@ use client::BlobParts;
 use estargz::{LayerHints, LayerOpener, NotLazy, OpenLayer, Opened, Progress, RawToc, Verification};
 use oci::{ByteRange, Descriptor, Digest};
 
-use super::full;
 use super::source::{LayerSource, Remote};
+use super::{external, full};
 use crate::cache::{Kept, file_name};
 use crate::error::StargetError;
 use crate::image::{ImageRef, Layer};
@@ -77,10 +77,14 @@ impl Opening {
 
     fn remote(&self, layer: &Layer) -> Remote {
         let parts = BlobParts::new(self.registry.client().clone(), self.image.name.clone(), layer.digest);
+        self.remote_of(parts, layer.size)
+    }
+
+    pub(super) fn remote_of(&self, parts: BlobParts, size: u64) -> Remote {
         Remote {
             parts,
             registry: self.registry.label().to_owned(),
-            size: layer.size,
+            size,
             max_retries: self.settings.max_retries,
             backoff: self.settings.backoff,
         }
@@ -117,6 +121,10 @@ impl Opening {
                     tracing::info!(layer = %layer.digest, format = %found.layer.format(), entries, "layer is open");
                     return Ok(Ok(found));
                 }
+                Progress::NotLazy(NotLazy::ExternalTocMissing) => match external::table(self, layer).await? {
+                    Some(table) => opener.supply_external_toc(table).map_err(broken(&layer.digest))?,
+                    None => return Ok(Err(NotLazy::ExternalTocMissing)),
+                },
                 Progress::NotLazy(why) => return Ok(Err(why)),
             }
         }
@@ -142,7 +150,7 @@ fn broken(layer: &Digest) -> impl Fn(estargz::Error) -> StargetError {
 }
 
 /// All bytes of a range; tables have a limit that the opener keeps to.
-async fn collect(remote: &Remote, range: ByteRange) -> Result<Vec<u8>, StargetError> {
+pub(super) async fn collect(remote: &Remote, range: ByteRange) -> Result<Vec<u8>, StargetError> {
     let mut bytes = Vec::with_capacity(range.len() as usize);
     let mut reader = remote.read(range);
     while let Some(piece) = reader.next().await? {

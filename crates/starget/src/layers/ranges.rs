@@ -48,7 +48,9 @@ impl<'b> RangeReader<'b> {
                 Ok(None) => {}
                 Err(Failure::Final(error)) => return Err(error),
                 Err(Failure::Call(error)) => {
-                    self.body = None;
+                    self.patience.wait_after_call(error).await.map_err(|source| self.failed(source))?;
+                }
+                Err(Failure::Body(error)) => {
                     self.patience.wait_after(error).await.map_err(|source| self.failed(source))?;
                 }
             }
@@ -66,7 +68,7 @@ impl<'b> RangeReader<'b> {
             // The answer was shorter than what was asked for, and said so.
             return Ok(None);
         };
-        let mut piece = piece?;
+        let mut piece = piece.map_err(Failure::Body)?;
         let skipped = self.skip.min(piece.len() as u64);
         self.skip -= skipped;
         let piece_left = piece.split_off(skipped as usize);
@@ -77,7 +79,7 @@ impl<'b> RangeReader<'b> {
     }
 
     async fn ask(&mut self, left: ByteRange) -> Result<BlobBody, Failure> {
-        let answer = self.parts.get(left).await?;
+        let answer = self.parts.get(left).await.map_err(Failure::Call)?;
         if answer.total.is_some_and(|total| total != self.size) {
             let total = answer.total.unwrap_or_default();
             let what = format!("a blob of {total} bytes where the manifest says {}", self.size);
@@ -98,14 +100,10 @@ impl<'b> RangeReader<'b> {
 }
 
 enum Failure {
-    /// The call failed; another may do.
+    /// There was no answer that could be read.
     Call(ClientError),
+    /// The answer broke off.
+    Body(ClientError),
     /// No other will do.
     Final(StargetError),
-}
-
-impl From<ClientError> for Failure {
-    fn from(error: ClientError) -> Self {
-        Self::Call(error)
-    }
 }

@@ -170,6 +170,14 @@ fn what_is_not_there_and_who_may_not_are_told_apart() {
 }
 
 #[test]
+fn a_retry_is_one_request_for_layers_too() {
+    let (served, starget) = (served(), Starget::new());
+    served.upstream.fault(Target::kind(Kind::Blob), Fault::status(500));
+    starget.run(&["ls", "--max-retries", "2", &served.image()]).fails(8, &["500"]);
+    assert_eq!(served.layer_traffic().0, 3);
+}
+
+#[test]
 fn another_platform_is_chosen_or_said_not_to_be_there() {
     use testkit::image::{Dialect, Platform, index};
     let layer = |text: &str| vec![estargz(&[TarEntry::file("arch", text)])];

@@ -101,6 +101,28 @@ fn stat_says_where_the_bytes_are() {
 }
 
 #[test]
+fn a_table_in_another_image_is_found() {
+    let layer = StargzWriter::new(Flavour::ExternalToc).build(&[TarEntry::file("a", "external\n")]);
+    let served = Served::new(vec![layer.clone()]);
+    let starget = Starget::new();
+    starget.run(&["ls", &served.image()]).fails(7, &["-esgztoc"]);
+
+    let mut table = layer.clone();
+    table.blob = layer.external_toc.unwrap();
+    table.annotations = [("containerd.io/snapshot/stargz/layer.digest".to_owned(), served.layer(0).to_string())].into();
+    served.upstream.add_image(REPOSITORY, "1-esgztoc", &image(std::slice::from_ref(&table)));
+    assert_eq!(starget.run(&["cat", &served.image(), "a"]).ok().stdout(), "external\n");
+    let info = starget.run(&["info", &served.image()]).ok().stdout();
+    assert!(info.contains("estargz-external-toc") && info.contains("verified by the manifest"), "{info}");
+
+    // Another table under the same name is noticed.
+    let other = StargzWriter::new(Flavour::ExternalToc).build(&[TarEntry::file("a", "changed\n")]);
+    table.blob = other.external_toc.unwrap();
+    served.upstream.add_image(REPOSITORY, "1-esgztoc", &image(&[table]));
+    starget.run(&["cat", "--no-cache", &served.image(), "a"]).fails(5, &["table of contents"]);
+}
+
+#[test]
 fn info_explains_every_kind_of_layer() {
     let entries = [TarEntry::file("a", "a")];
     let of = |flavour| StargzWriter::new(flavour).build(&entries);

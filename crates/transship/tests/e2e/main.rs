@@ -34,6 +34,7 @@ mod request_log;
 mod sealing;
 mod secrets;
 mod shutdown;
+mod starget;
 mod tags;
 mod tls;
 mod traces;
