@@ -1,6 +1,7 @@
 //! The `starget` program: lists and fetches single files of eStargz images with range requests.
 //!
-//! Parse, run, exit code. Must hold no rules of its own. Exit codes are those of `error::ExitReason`.
+//! Parse, run, exit code. The system's allocator is used: it moves large tables as they grow, where others copy them, which
+//! halves the memory for a large image. Must hold no rules of its own. Exit codes are those of `error::ExitReason`.
 
 mod args;
 mod cache;
@@ -27,10 +28,6 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use args::Args;
-
-// Entries are many small values of many sizes: the system's allocator keeps much more memory for them.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let args = match Args::try_parse() {

@@ -123,8 +123,7 @@ async fn write_run(
             let piece = rest.split_to(rest.len().min(left as usize));
             left -= piece.len() as u64;
             if fed == Fed::More {
-                fed = tokio::task::block_in_place(|| decoder.feed(&piece, &mut payload))
-                    .map_err(|error| broken(job, error))?;
+                fed = decoder.feed(&piece, &mut payload).map_err(|error| broken(job, error))?;
             }
         }
         decoder.finish().map_err(|error| broken(job, error))?;

@@ -6,6 +6,7 @@ mod access;
 mod downloads;
 mod failures;
 mod hostile;
+mod memory;
 mod reading;
 mod real;
 mod resuming;
