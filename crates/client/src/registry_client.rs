@@ -215,7 +215,7 @@ impl RegistryClient {
     /// speak for the upstream.
     pub(crate) async fn ask_stranger(&self, call: &Call, attempt: Attempt) -> Result<Answer, ClientError> {
         let Inner { transport, config, .. } = &*self.inner;
-        let passage = config.limits.enter(self.upstream(), attempt.deadline).await?;
+        let passage = Passage::enter(&config.limits, &config.host_limits, self.upstream(), attempt.deadline).await?;
         let journey = Journey {
             method: &call.method,
             url: &call.url,
