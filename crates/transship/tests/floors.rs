@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 /// Each crate with the crates of this workspace that it may depend on.
 const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("transship-oci", &[]),
+    ("transship-config-document", &[]),
     ("transship-blob-store", &["transship-oci"]),
     ("transship-metadata", &["transship-oci"]),
     ("transship-client", &["transship-oci"]),
@@ -25,6 +26,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
         "transship",
         &[
             "transship-oci",
+            "transship-config-document",
             "transship-blob-store",
             "transship-metadata",
             "transship-client",
@@ -33,7 +35,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
             "transship-server",
         ],
     ),
-    ("starget", &["transship-oci", "transship-estargz", "transship-client"]),
+    ("starget", &["transship-oci", "transship-config-document", "transship-estargz", "transship-client"]),
     // Only for tests: it stands in nobody's list.
     ("transship-testkit", &["transship-oci", "transship-mock-upstream"]),
 ];
@@ -41,6 +43,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
 /// Each crate with the libraries that would show it knows what it must not.
 const MUST_NOT_USE: &[(&str, &[&str])] = &[
     ("transship-oci", &["tokio", "hyper", "axum", "http", "sqlx", "reqwest"]),
+    ("transship-config-document", &["tokio", "hyper", "axum", "http", "sqlx", "reqwest", "clap"]),
     ("transship-blob-store", &["hyper", "axum", "http", "sqlx", "reqwest"]),
     ("transship-metadata", &["hyper", "axum", "http", "reqwest"]),
     ("transship-client", &["axum", "sqlx", "clap"]),

@@ -9,14 +9,12 @@
 //! Must not start anything. Invariant: every wrong field of every source is reported at once, with its place.
 
 mod check;
-pub(crate) mod document;
 pub(crate) mod env_vars;
 mod fields;
 mod files_of_auth;
 mod host_limits;
 mod interpolate;
 mod kind;
-pub(crate) mod problem;
 mod proxies;
 mod raw;
 mod reference;
@@ -24,7 +22,8 @@ mod repositories;
 mod resolve;
 mod schema;
 mod size;
-pub(crate) mod suggest;
+
+pub(crate) use config_document::{document, problem, suggest};
 
 pub(crate) use env_vars::Environment;
 pub(crate) use reference::reference;

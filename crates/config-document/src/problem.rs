@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 /// Where a value was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Origin {
+pub enum Origin {
     /// A line of the configuration file, from 1.
     Line(u64),
     /// An environment variable.
@@ -31,25 +31,26 @@ impl fmt::Display for Origin {
 
 /// One thing wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Problem {
+pub struct Problem {
     /// Where it was written.
-    pub(crate) origin: Origin,
+    pub origin: Origin,
     /// Path of the field: `repos.corp.auth.password`. Empty for the document itself.
-    pub(crate) path: String,
+    pub path: String,
     /// What is wrong and what to write.
-    pub(crate) message: String,
+    pub message: String,
     /// A guess at what was meant.
-    pub(crate) hint: Option<String>,
+    pub hint: Option<String>,
 }
 
 impl Problem {
     /// A problem without a hint.
-    pub(crate) fn new(origin: Origin, path: impl Into<String>, message: impl Into<String>) -> Self {
+    pub fn new(origin: Origin, path: impl Into<String>, message: impl Into<String>) -> Self {
         Self { origin, path: path.into(), message: message.into(), hint: None }
     }
 
     /// The same with a hint.
-    pub(crate) fn with_hint(mut self, hint: Option<String>) -> Self {
+    #[must_use]
+    pub fn with_hint(mut self, hint: Option<String>) -> Self {
         self.hint = hint;
         self
     }
@@ -71,21 +72,21 @@ impl fmt::Display for Problem {
 
 /// Everything wrong with a configuration, in the order of the file.
 #[derive(Debug)]
-pub(crate) struct Problems {
+pub struct Problems {
     file: Option<PathBuf>,
     problems: Vec<Problem>,
 }
 
 impl Problems {
     /// Sorts `problems` by place. `file` is the one that was read, if any.
-    pub(crate) fn new(file: Option<PathBuf>, mut problems: Vec<Problem>) -> Self {
+    pub fn new(file: Option<PathBuf>, mut problems: Vec<Problem>) -> Self {
         problems.sort_by(|a, b| a.origin.cmp(&b.origin).then_with(|| a.path.cmp(&b.path)));
         problems.dedup();
         Self { file, problems }
     }
 
     /// The problems themselves.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Problem> {
+    pub fn iter(&self) -> impl Iterator<Item = &Problem> {
         self.problems.iter()
     }
 }

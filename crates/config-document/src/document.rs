@@ -11,57 +11,63 @@ use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 use serde_saphyr::Spanned;
 
-use super::problem::{Origin, Problem};
+use crate::problem::{Origin, Problem};
 
 /// Largest configuration file that is read: a thousand repositories take about a tenth of it.
-pub(crate) const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
+pub const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
 
 /// A value and where it was written.
 #[derive(Clone)]
-pub(crate) struct Node {
+pub struct Node {
     /// Where the value was written.
-    pub(crate) origin: Origin,
+    pub origin: Origin,
     /// The value.
-    pub(crate) value: NodeValue,
+    pub value: NodeValue,
     /// The text before `${…}` was replaced, when something was: shown in place of a value that may be a secret.
-    pub(crate) written: Option<String>,
+    pub written: Option<String>,
 }
 
 /// What a node holds.
 #[derive(Clone)]
-pub(crate) enum NodeValue {
+pub enum NodeValue {
+    /// Nothing was written.
     Null,
+    /// `true` or `false`.
     Bool(bool),
+    /// A number.
     Number(Number),
+    /// A text.
     Text(String),
+    /// A list.
     List(Vec<Node>),
+    /// A map; no key stands twice.
     Map(Vec<Entry>),
 }
 
 /// One key of a map.
 #[derive(Clone)]
-pub(crate) struct Entry {
+pub struct Entry {
     /// The key as written.
-    pub(crate) key: String,
+    pub key: String,
     /// Where the key was written.
-    pub(crate) origin: Origin,
+    pub origin: Origin,
     /// Its value.
-    pub(crate) node: Node,
+    pub node: Node,
 }
 
 impl Node {
     /// A text that was not read from a file.
-    pub(crate) fn text(origin: Origin, text: impl Into<String>) -> Self {
+    pub fn text(origin: Origin, text: impl Into<String>) -> Self {
         Self { origin, value: NodeValue::Text(text.into()), written: None }
     }
 
     /// A list that was not read from a file.
-    pub(crate) fn list(origin: Origin, items: impl IntoIterator<Item = Node>) -> Self {
+    pub fn list(origin: Origin, items: impl IntoIterator<Item = Node>) -> Self {
         Self { origin, value: NodeValue::List(items.into_iter().collect()), written: None }
     }
 
     /// A map with one key for each segment of the dotted `path`, ending in `leaf`.
-    pub(crate) fn at_path(path: &str, leaf: Node) -> Self {
+    pub fn at_path(path: &str, leaf: Node) -> Self {
         path.rsplit('.').fold(leaf, |node, key| {
             let origin = node.origin;
             let entry = Entry { key: key.to_owned(), origin, node };
@@ -70,7 +76,7 @@ impl Node {
     }
 
     /// The value under `key`, when this is a map that has it.
-    pub(crate) fn get(&self, key: &str) -> Option<&Entry> {
+    pub fn get(&self, key: &str) -> Option<&Entry> {
         match &self.value {
             NodeValue::Map(entries) => entries.iter().find(|e| e.key == key),
             NodeValue::Null | NodeValue::Bool(_) | NodeValue::Number(_) | NodeValue::Text(_) | NodeValue::List(_) => {
@@ -80,7 +86,7 @@ impl Node {
     }
 
     /// Where the field at `path` (`auth.password`, `hosts[1]`) was written, or else the nearest thing around it.
-    pub(crate) fn origin_of(&self, path: &str) -> Origin {
+    pub fn origin_of(&self, path: &str) -> Origin {
         let mut here = self;
         let mut origin = self.origin;
         for segment in path.split(['.', '[']).filter(|s| !s.is_empty()) {
@@ -95,7 +101,7 @@ impl Node {
     }
 
     /// The same as JSON, origins dropped.
-    pub(crate) fn to_json(&self) -> Value {
+    pub fn to_json(&self) -> Value {
         match &self.value {
             NodeValue::Null => Value::Null,
             NodeValue::Bool(flag) => Value::Bool(*flag),
@@ -111,7 +117,7 @@ impl Node {
 
 impl NodeValue {
     /// What this is, in words for a message. Never the value itself, which may be a secret.
-    pub(crate) const fn describe(&self) -> &'static str {
+    pub const fn describe(&self) -> &'static str {
         match self {
             Self::Null => "empty",
             Self::Bool(_) => "true or false",
@@ -127,7 +133,7 @@ impl NodeValue {
 ///
 /// # Errors
 /// The one thing that keeps this from being YAML, with its line. The file's text is not quoted: it may hold secrets.
-pub(crate) fn parse_yaml(text: &str) -> Result<Node, Problem> {
+pub fn parse_yaml(text: &str) -> Result<Node, Problem> {
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! {
             max_depth: 32,
