@@ -5,12 +5,14 @@
 
 use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Parser;
 use client::Secret;
 use url::Url;
 
-use crate::commands::Command;
+use crate::commands::AnyCommand;
+use crate::config::Registries;
 use crate::image::Platform;
 use crate::settings::MirrorForm;
 
@@ -30,7 +32,7 @@ registry could not be reached.";
 #[command(name = "starget", version, after_help = EXAMPLES, max_term_width = 120)]
 pub(crate) struct Args {
     #[command(subcommand)]
-    pub(crate) command: Command,
+    pub(crate) command: AnyCommand,
     #[command(flatten)]
     pub(crate) options: Options,
 }
@@ -168,4 +170,11 @@ pub(crate) struct Options {
     /// Where downloads that were broken off are remembered
     #[arg(long, global = true, value_name = "DIR", env = "STARGET_STATE_DIR", help_heading = "Folders")]
     pub(crate) state_dir: Option<PathBuf>,
+    /// The configuration file [default: ~/.stargz-get/config.yaml where that folder is, else starget/config.yaml in the
+    /// user's folder of configurations]
+    #[arg(long, global = true, value_name = "FILE", env = "STARGET_CONFIG", help_heading = "Folders")]
+    pub(crate) config: Option<PathBuf>,
+    /// What that file says of registries.
+    #[arg(skip)]
+    pub(crate) registries: Arc<Registries>,
 }

@@ -1,16 +1,17 @@
 //! The subcommands, one file each.
 //!
-//! Must not know how anything is done. Invariant: a command that is listed here works; `config`, `completion`, `man`,
-//! `state` and `cache` join when they do.
+//! Must not know how anything is done. Invariant: a command that is listed here works.
 
 mod cat;
+mod config;
 mod get;
 mod info;
+mod local;
 mod ls;
 mod stat;
 mod verify;
 
-use crate::args::Args;
+use crate::args::{Args, Options};
 use crate::error::StargetError;
 use crate::log;
 use crate::session::Session;
@@ -33,17 +34,47 @@ pub(crate) enum Command {
     Verify(verify::VerifyArgs),
 }
 
+/// All commands.
+#[derive(clap::Subcommand)]
+pub(crate) enum AnyCommand {
+    #[command(flatten)]
+    Image(Command),
+    #[command(flatten)]
+    Local(local::LocalCommand),
+}
+
+impl AnyCommand {
+    /// Whether the configuration file must be good.
+    pub(crate) fn uses_configuration(&self) -> bool {
+        match self {
+            Self::Image(_) => true,
+            Self::Local(command) => command.uses_configuration(),
+        }
+    }
+}
+
 /// Runs what was typed.
 pub(crate) fn run(args: Args) -> Result<(), StargetError> {
     log::install(&args.options);
-    let session = Session::new(&args.options)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+    match args.command {
+        AnyCommand::Image(command) => on_image(&args.options, command),
+        AnyCommand::Local(command) => local::run(&args.options, command),
+    }
+}
+
+/// What futures run on.
+fn runtime() -> Result<tokio::runtime::Runtime, StargetError> {
+    tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(|source| StargetError::Stream { doing: "start", source })?;
-    runtime.block_on(async {
+        .map_err(|source| StargetError::Stream { doing: "start", source })
+}
+
+fn on_image(options: &Options, command: Command) -> Result<(), StargetError> {
+    let session = Session::new(options)?;
+    runtime()?.block_on(async {
         // A task, because parts of the work say where they block their thread, which the first one must not.
-        match args.command {
+        match command {
             Command::Info(args) => info::run(&session, &args).await,
             Command::Ls(args) => ls::run(&session, &args).await,
             Command::Get(args) => get::run(&session, *args).await,

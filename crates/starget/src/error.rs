@@ -6,8 +6,11 @@
 use std::path::PathBuf;
 
 use client::ClientError;
+use config_document::problem::Problems;
 use estargz::NotLazy;
 use oci::Digest;
+
+use crate::config::SealError;
 
 /// Why the program ends without success.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +69,23 @@ pub(crate) enum StargetError {
     /// The command line or the configuration is wrong.
     #[error("{0}")]
     Usage(String),
+    /// The configuration file is wrong.
+    #[error("{0}")]
+    Config(Problems),
+    /// A field of the configuration has no value.
+    #[error("{field} is not set")]
+    NotSet {
+        /// Its path.
+        field: String,
+    },
+    /// A stored password cannot be used.
+    #[error("the login stored for {host} cannot be used")]
+    Sealed {
+        /// The registry it is for.
+        host: String,
+        /// Why not.
+        source: SealError,
+    },
     /// The registry does not have the image.
     #[error("there is no image {image}")]
     NoImage {
@@ -213,10 +233,13 @@ impl StargetError {
     /// The reason that decides the exit code.
     pub(crate) fn reason(&self) -> ExitReason {
         match self {
-            Self::Usage(_) => ExitReason::Usage,
-            Self::NoImage { .. } | Self::NoPlatform { .. } | Self::NoLayer { .. } | Self::NoPath { .. } => {
-                ExitReason::NotFound
-            }
+            Self::Usage(_) | Self::Config(_) => ExitReason::Usage,
+            Self::Sealed { .. } => ExitReason::Auth,
+            Self::NotSet { .. }
+            | Self::NoImage { .. }
+            | Self::NoPlatform { .. }
+            | Self::NoLayer { .. }
+            | Self::NoPath { .. } => ExitReason::NotFound,
             Self::BadManifest { .. } | Self::NoRanges { .. } => ExitReason::Network,
             Self::Registry { source, .. } => of_client(source),
             Self::NotLazy { .. } => ExitReason::NotLazy,
@@ -231,6 +254,12 @@ impl StargetError {
     pub(crate) fn details(&self) -> Vec<(&'static str, String)> {
         match self {
             Self::Usage(_) | Self::Stream { .. } | Self::Shared { .. } => Vec::new(),
+            Self::Config(problems) => {
+                let places = problems.iter().map(|problem| format!("{}: {}", problem.origin, problem.path));
+                vec![("fields", places.collect::<Vec<_>>().join(", "))]
+            }
+            Self::NotSet { field } => vec![("field", field.clone())],
+            Self::Sealed { host, .. } => vec![("registry", host.clone())],
             Self::NoImage { image, source } => {
                 vec![("image", image.clone()), ("registry", source.upstream().to_owned())]
             }

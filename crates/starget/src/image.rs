@@ -9,5 +9,5 @@ mod resolve;
 
 pub(crate) use annotated::Layer;
 pub(crate) use platform::Platform;
-pub(crate) use reference::{ImageRef, Target};
+pub(crate) use reference::{ImageRef, Target, common_name};
 pub(crate) use resolve::{Image, resolve};

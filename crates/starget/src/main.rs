@@ -5,7 +5,9 @@
 
 mod args;
 mod cache;
+mod command_line;
 mod commands;
+mod config;
 mod error;
 mod extract;
 mod fetch;
@@ -23,16 +25,17 @@ mod session;
 mod settings;
 mod traffic;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::Parser;
-
-use args::Args;
+use command_line::{Form, Stop};
 
 fn main() -> ExitCode {
-    let args = match Args::try_parse() {
+    let words: Vec<OsString> = std::env::args_os().collect();
+    let args = match command_line::read(&words) {
         Ok(args) => args,
-        Err(error) => return report::clap(&error),
+        Err(Stop::Clap(error)) => return report::clap(&error),
+        Err(Stop::Config(error, form)) => return report::error(&error, form == Form::Json),
     };
     let json_errors = args.options.json;
     match commands::run(args) {

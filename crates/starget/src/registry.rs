@@ -50,13 +50,18 @@ impl Registry {
         traffic: &Arc<Traffic>,
     ) -> Result<Vec<Self>, StargetError> {
         let cache = Arc::new(Cache::open(settings)?);
+        let own = settings.at(host.as_ref())?;
         let mut urls: Vec<(Url, Place)> = Vec::new();
-        for mirror in &settings.mirrors {
-            urls.push((mirror_url(mirror, settings.mirror_form, host)?, Place::Mirror));
+        for mirror in &own.mirrors {
+            urls.push((mirror_url(mirror, own.mirror_form, host)?, Place::Mirror));
         }
-        urls.extend(own_urls(settings, host)?);
-        let make = |(url, place)| {
-            let client = connect(settings, url, traffic)?;
+        urls.extend(own_urls(&own, host)?);
+        let make = |(url, place): (Url, Place)| {
+            // What is configured for the registry, its login above all, is not for its mirrors.
+            let client = match place {
+                Place::Mirror => connect(&settings.at(&authority(&url))?, url, traffic),
+                Place::Guessed | Place::Own => connect(&own, url, traffic),
+            }?;
             Ok(Self {
                 client,
                 cache: cache.clone(),
@@ -66,6 +71,16 @@ impl Registry {
             })
         };
         urls.into_iter().map(make).collect()
+    }
+
+    /// The places of `host` itself, without any mirror.
+    pub(crate) fn own_places(
+        settings: &Settings,
+        host: &RegistryHost,
+        traffic: &Arc<Traffic>,
+    ) -> Result<Vec<Self>, StargetError> {
+        let places = Self::places(settings, host, traffic)?;
+        Ok(places.into_iter().filter(|place| place.place != Place::Mirror).collect())
     }
 
     /// Its `host[:port]`.
@@ -149,6 +164,12 @@ fn own_urls(settings: &Settings, host: &RegistryHost) -> Result<Vec<(Url, Place)
     })
 }
 
+/// The `host[:port]` of a URL.
+fn authority(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+}
+
 fn is_loopback(host: &RegistryHost) -> bool {
     let name = host.name().trim_matches(['[', ']']);
     name == "localhost" || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
@@ -157,7 +178,7 @@ fn is_loopback(host: &RegistryHost) -> bool {
 fn connect(settings: &Settings, url: Url, traffic: &Arc<Traffic>) -> Result<RegistryClient, StargetError> {
     let label = url.host_str().unwrap_or_default().to_owned();
     let mut config = UpstreamConfig::new(url);
-    config.credentials = credentials::store(settings);
+    config.credentials = credentials::store(settings)?;
     // Whoever types a command may ask any address that this machine reaches; metadata services stay out of reach.
     config.reach = Reach::Internal;
     config.network = Network {

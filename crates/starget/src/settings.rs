@@ -5,12 +5,14 @@
 use std::io::{IsTerminal, Read};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use client::{Authorities, Backoff, Credential, OwnLimits, Secret};
 use url::Url;
 
 use crate::args::Options;
+use crate::config::{Login, Registries};
 use crate::error::StargetError;
 use crate::image::Platform;
 
@@ -48,7 +50,12 @@ pub(crate) enum MirrorForm {
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub(crate) struct Settings {
+    /// Typed for this run.
     pub(crate) credential: Option<Credential>,
+    /// Of the configuration, for the registry at hand.
+    pub(crate) login: Option<Login>,
+    /// What the configuration says of each registry.
+    pub(crate) registries: Arc<Registries>,
     pub(crate) plain_http: bool,
     pub(crate) insecure: bool,
     pub(crate) authorities: Option<Authorities>,
@@ -77,12 +84,19 @@ pub(crate) struct Settings {
 impl Settings {
     /// Checks what was typed.
     pub(crate) fn new(options: &Options) -> Result<Self, StargetError> {
+        Ok(Self { credential: credential(options)?, ..Self::without_credential(options)? })
+    }
+
+    /// The same without a login: for the one who asks for one.
+    pub(crate) fn without_credential(options: &Options) -> Result<Self, StargetError> {
         let backoff = Backoff {
             base: Duration::from_millis(options.retry_base_ms),
             max: Duration::from_millis(options.retry_max_ms),
         };
         Ok(Self {
-            credential: credential(options)?,
+            credential: None,
+            login: None,
+            registries: options.registries.clone(),
             plain_http: options.plain_http,
             insecure: options.insecure,
             authorities: options.ca.as_deref().map(authorities).transpose()?,
@@ -107,6 +121,24 @@ impl Settings {
             cache_size: options.cache_size,
             state_dir: state_dir(options)?,
         })
+    }
+
+    /// These settings with what the configuration says of one registry or mirror, by its `host[:port]`. What was typed wins.
+    pub(crate) fn at(&self, host: &str) -> Result<Self, StargetError> {
+        let mut settings = self.clone();
+        let Some(entry) = self.registries.get(host) else { return Ok(settings) };
+        settings.login = entry.login.clone();
+        settings.plain_http |= entry.plain_http;
+        settings.insecure |= entry.insecure;
+        if let (None, Some(file)) = (&self.authorities, &entry.ca) {
+            settings.authorities = Some(authorities(file)?);
+        }
+        let typed = !self.mirrors.is_empty() && !self.registries.mirrors_are_defaults;
+        if !entry.mirrors.is_empty() && !typed {
+            settings.mirrors.clone_from(&entry.mirrors);
+            settings.mirror_form = entry.mirror_form.unwrap_or(self.mirror_form);
+        }
+        Ok(settings)
     }
 }
 
@@ -134,7 +166,7 @@ fn credential(options: &Options) -> Result<Option<Credential>, StargetError> {
     Ok(Some(Credential::Basic { username: username.to_owned(), password }))
 }
 
-fn password_of_stdin() -> Result<Secret, StargetError> {
+pub(crate) fn password_of_stdin() -> Result<Secret, StargetError> {
     let mut text = String::new();
     std::io::stdin()
         .take(LONGEST_PASSWORD)

@@ -75,10 +75,15 @@ fn split_registry(text: &str) -> Result<(RegistryHost, RepositoryName), String> 
         }
         Some(_) | None => (hub(), text),
     };
-    let registry = if HUB_ALIASES.contains(&registry.as_ref()) { hub() } else { registry };
+    let registry = common_name(registry);
     let official = registry.as_ref() == DEFAULT_REGISTRY && !name.contains('/');
     let name = if official { format!("library/{name}") } else { name.to_owned() };
     Ok((registry, name.parse().map_err(|error: oci::InvalidRepositoryName| error.to_string())?))
+}
+
+/// One name for a registry that has several.
+pub(crate) fn common_name(host: RegistryHost) -> RegistryHost {
+    if HUB_ALIASES.contains(&host.as_ref()) { hub() } else { host }
 }
 
 fn hub() -> RegistryHost {

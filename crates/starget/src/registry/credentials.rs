@@ -11,9 +11,12 @@ use crate::error::StargetError;
 use crate::settings::Settings;
 
 /// The credentials of this run.
-pub(super) fn store(settings: &Settings) -> CredentialStore {
+pub(super) fn store(settings: &Settings) -> Result<CredentialStore, StargetError> {
     if let Some(credential) = &settings.credential {
-        return CredentialStore::fixed(credential.clone());
+        return Ok(CredentialStore::fixed(credential.clone()));
+    }
+    if let Some(login) = &settings.login {
+        return login.store(settings.registries.key_file());
     }
     let entries = config_files().into_iter().filter(|file| file.is_file()).map(|file| CredentialEntry {
         name: file.display().to_string().into(),
@@ -21,7 +24,7 @@ pub(super) fn store(settings: &Settings) -> CredentialStore {
         source: CredentialSource::DockerConfig(file),
     });
     // Entries of one prefix share the load in `client`; the first file that is there is the one people mean.
-    CredentialStore::new(entries.take(1).collect())
+    Ok(CredentialStore::new(entries.take(1).collect()))
 }
 
 fn config_files() -> Vec<PathBuf> {
