@@ -13,23 +13,28 @@ use url::Url;
 
 use crate::commands::AnyCommand;
 use crate::config::Registries;
+use crate::error::ExitReason;
 use crate::image::Platform;
 use crate::settings::MirrorForm;
 
 const EXAMPLES: &str = "\
 Examples:
   starget info ghcr.io/org/app:1.2-esgz
-  starget ls ghcr.io/org/app:1.2-esgz usr/bin/
+  starget ls -l ghcr.io/org/app:1.2-esgz usr/bin/
   starget cat ghcr.io/org/app:1.2-esgz etc/os-release
   starget get ghcr.io/org/app:1.2-esgz usr/share/zoneinfo/ ./zoneinfo
+  starget config login ghcr.io
+  source <(starget completion bash)";
 
-Exit codes: 0 as asked, 1 anything else, 2 the command line is wrong, 3 no such image, layer or path, 4 the registry wants
-another login, 5 content is not what its digest says, 6 some files failed, 7 a layer cannot be read in parts, 8 the
-registry could not be reached.";
+/// Examples, and what the exit codes mean.
+fn after_help() -> String {
+    let codes = ExitReason::ALL.map(|reason| format!("  {}  {}\n", reason.code(), reason.meaning()));
+    format!("{EXAMPLES}\n\nExit codes:\n  0  done as asked\n{}", codes.concat())
+}
 
 /// Lists and fetches single files of eStargz images with range requests, verified.
 #[derive(Parser)]
-#[command(name = "starget", version, after_help = EXAMPLES, max_term_width = 120)]
+#[command(name = "starget", version, after_help = after_help(), max_term_width = 120)]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: AnyCommand,
@@ -140,7 +145,7 @@ pub(crate) struct Options {
     #[arg(long, global = true, help_heading = "Transfer")]
     pub(crate) skip_verify: bool,
     /// Read layers whole that cannot be read in parts
-    #[arg(long, global = true, help_heading = "Transfer")]
+    #[arg(long, global = true, env = "STARGET_ALLOW_FULL_LAYERS", help_heading = "Transfer")]
     pub(crate) allow_full_layers: bool,
     /// Show no progress
     #[arg(long, global = true, env = "STARGET_NO_PROGRESS", help_heading = "Output")]
@@ -149,7 +154,7 @@ pub(crate) struct Options {
     #[arg(long, global = true, help_heading = "Output")]
     pub(crate) json: bool,
     /// Say at the end how many requests and bytes it took
-    #[arg(long, global = true, help_heading = "Output")]
+    #[arg(long, global = true, env = "STARGET_STATS", help_heading = "Output")]
     pub(crate) stats: bool,
     /// Log what is done
     #[arg(short = 'v', long, global = true, help_heading = "Output")]
@@ -165,7 +170,7 @@ pub(crate) struct Options {
           help_heading = "Folders")]
     pub(crate) cache_size: u64,
     /// Keep nothing and use nothing that was kept
-    #[arg(long, global = true, help_heading = "Folders")]
+    #[arg(long, global = true, env = "STARGET_NO_CACHE", help_heading = "Folders")]
     pub(crate) no_cache: bool,
     /// Where downloads that were broken off are remembered
     #[arg(long, global = true, value_name = "DIR", env = "STARGET_STATE_DIR", help_heading = "Folders")]

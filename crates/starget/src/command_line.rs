@@ -28,6 +28,13 @@ pub(crate) enum Form {
     Json,
 }
 
+impl Form {
+    /// What was asked for in words that cannot be read.
+    pub(crate) fn asked_for(words: &[OsString]) -> Self {
+        if words.iter().any(|word| word == "--json") { Self::Json } else { Self::Text }
+    }
+}
+
 impl From<clap::Error> for Stop {
     fn from(error: clap::Error) -> Self {
         Self::Clap(Box::new(error))

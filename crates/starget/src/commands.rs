@@ -2,13 +2,17 @@
 //!
 //! Must not know how anything is done. Invariant: a command that is listed here works.
 
+mod age;
+mod cache;
 mod cat;
 mod config;
 mod get;
 mod info;
 mod local;
 mod ls;
+mod man;
 mod stat;
+mod state;
 mod verify;
 
 use crate::args::{Args, Options};
@@ -62,8 +66,15 @@ pub(crate) fn run(args: Args) -> Result<(), StargetError> {
     }
 }
 
+/// Prints where something is.
+fn print_path(folder: &std::path::Path) -> Result<(), StargetError> {
+    let mut output = crate::output::Output::open();
+    output.line(&folder.display().to_string())?;
+    output.finish()
+}
+
 /// What futures run on.
-fn runtime() -> Result<tokio::runtime::Runtime, StargetError> {
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, StargetError> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

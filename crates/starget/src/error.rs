@@ -34,6 +34,32 @@ pub(crate) enum ExitReason {
 }
 
 impl ExitReason {
+    /// All of them, by their codes.
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Other,
+        Self::Usage,
+        Self::NotFound,
+        Self::Auth,
+        Self::Verification,
+        Self::SomeFailed,
+        Self::NotLazy,
+        Self::Network,
+    ];
+
+    /// What it means, for the help and the documentation.
+    pub(crate) const fn meaning(self) -> &'static str {
+        match self {
+            Self::Other => "anything else: a file that cannot be written, a layer that breaks its format",
+            Self::Usage => "the command line or the configuration is wrong",
+            Self::NotFound => "there is no such image, layer, path or field",
+            Self::Auth => "the registry wants a login, or another one",
+            Self::Verification => "content is not what its digest says",
+            Self::SomeFailed => "some files failed; the others are there",
+            Self::NotLazy => "a layer cannot be read in parts",
+            Self::Network => "the registry could not be reached, or did not answer as one",
+        }
+    }
+
     /// The exit code.
     pub(crate) const fn code(self) -> u8 {
         match self {

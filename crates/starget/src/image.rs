@@ -7,7 +7,7 @@ mod platform;
 mod reference;
 mod resolve;
 
-pub(crate) use annotated::Layer;
+pub(crate) use annotated::{Layer, layers_of_manifest};
 pub(crate) use platform::Platform;
 pub(crate) use reference::{ImageRef, Target, common_name};
 pub(crate) use resolve::{Image, resolve};

@@ -21,7 +21,7 @@ use crate::image::{Image, Layer};
 use crate::registry::Registry;
 use crate::session::Session;
 use crate::settings::Settings;
-pub(crate) use open::{LayerState, Opening};
+pub(crate) use open::{LayerState, Opening, in_cache};
 pub(crate) use source::LayerSource;
 
 /// Layers opened at a time: each needs one connection and the memory of its table.

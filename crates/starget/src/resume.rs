@@ -13,6 +13,8 @@
 
 mod check;
 mod journal;
+mod list;
 
 pub(crate) use check::{Found, look};
 pub(crate) use journal::{Header, Journal};
+pub(crate) use list::{Leftover, Standing, list, remove};

@@ -34,7 +34,12 @@ impl Session {
         while let Some(registry) = places.next() {
             let found = image::resolve(&registry, &reference, &self.settings.platform).await;
             match found {
-                Ok(image) => return Ok((registry, image)),
+                Ok(image) => {
+                    if self.settings.cache_dir.is_some() {
+                        crate::history::remember(&self.settings.state_dir, text, &image.digest);
+                    }
+                    return Ok((registry, image));
+                }
                 Err(error) if places.peek().is_some() && registry.may_be_passed_over(&error) => {
                     tracing::warn!(at = %registry.label(), error = %crate::report::as_text(&error), "asking the next place");
                 }

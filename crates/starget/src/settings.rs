@@ -127,7 +127,7 @@ impl Settings {
     pub(crate) fn at(&self, host: &str) -> Result<Self, StargetError> {
         let mut settings = self.clone();
         let Some(entry) = self.registries.get(host) else { return Ok(settings) };
-        settings.login = entry.login.clone();
+        settings.login.clone_from(&entry.login);
         settings.plain_http |= entry.plain_http;
         settings.insecure |= entry.insecure;
         if let (None, Some(file)) = (&self.authorities, &entry.ca) {

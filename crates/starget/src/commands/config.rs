@@ -9,6 +9,7 @@ mod login;
 use serde_json::{Map, Value, json};
 
 use config_document::document::{Node, parse_yaml};
+use config_document::problem::Problems;
 
 use crate::args::Options;
 use crate::config::{self, Config, FieldPath, Place, Why, built_in};
@@ -139,9 +140,9 @@ fn get(place: &Place, field: Option<&str>, json: bool) -> Result<(), StargetErro
     }
     let value = if path.is_secret() { Value::from(SEALED) } else { value };
     if json {
-        output.json(&value)?
+        output.json(&value)?;
     } else {
-        output.line(&shown(&value))?
+        output.line(&shown(&value))?;
     }
     output.finish()
 }
@@ -184,7 +185,12 @@ fn set(place: &Place, field: &str, values: &[String]) -> Result<(), StargetError
     let keys = path.keys(&document(&text)?);
     let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
     let changed = config::set(&text, &keys, &path.value(values)).map_err(usage)?;
-    keep(place, &changed)
+    let wrong = |problems: Problems| {
+        let all: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        usage(format!("nothing was written, because the file would be wrong: {}", all.join("; ")))
+    };
+    Config::parse(&changed, place.file()).map_err(wrong)?;
+    config::publish(place.file(), &changed)
 }
 
 fn unset(place: &Place, field: &str) -> Result<(), StargetError> {

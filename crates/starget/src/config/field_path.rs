@@ -24,6 +24,13 @@ pub(crate) enum FieldPath {
 }
 
 impl FieldPath {
+    /// All paths there are, with these registries.
+    pub(crate) fn all(hosts: &[String]) -> Vec<String> {
+        let fields =
+            |host: &String| FIELDS.iter().map(|field| format!("registries.{host}.{}", field.path)).collect::<Vec<_>>();
+        NAMES.iter().map(|name| (*name).to_owned()).chain(hosts.iter().flat_map(fields)).collect()
+    }
+
     /// Reads what was typed.
     pub(crate) fn read(text: &str) -> Result<Self, String> {
         let name = text.strip_prefix("defaults.").unwrap_or(text);

@@ -56,6 +56,12 @@ struct Entry {
     annotations: Option<HashMap<String, String>>,
 }
 
+/// The layers of a manifest that is at hand; none when it is no manifest of an image.
+pub(crate) fn layers_of_manifest(bytes: &[u8]) -> Option<Vec<Layer>> {
+    let facts = ManifestFacts::parse(bytes, None).ok()?;
+    layers(bytes, &facts).ok()
+}
+
 /// A child of an index.
 #[derive(Debug)]
 pub(crate) struct Child {

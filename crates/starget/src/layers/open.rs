@@ -11,7 +11,7 @@ use oci::{ByteRange, Descriptor, Digest};
 
 use super::source::{LayerSource, Remote};
 use super::{external, full};
-use crate::cache::{Kept, file_name};
+use crate::cache::{Cache, Kept, file_name};
 use crate::error::StargetError;
 use crate::image::{ImageRef, Layer};
 use crate::registry::Registry;
@@ -129,6 +129,13 @@ impl Opening {
             }
         }
     }
+}
+
+/// The layer as the cache has it. Asks nobody.
+pub(crate) fn in_cache(cache: &Cache, layer: &Layer) -> Option<OpenLayer> {
+    let hints = hints(layer).ok()?;
+    let bytes = cache.get(Kept::Toc, &kept_as(&hints)?)?;
+    LayerOpener::reopen(hints, Verification::IfStated, &RawToc::from_bytes(&bytes).ok()?).ok()
 }
 
 /// What the manifest says of the layer.

@@ -16,6 +16,7 @@ pub(super) fn store(settings: &Settings) -> Result<CredentialStore, StargetError
         return Ok(CredentialStore::fixed(credential.clone()));
     }
     if let Some(login) = &settings.login {
+        tracing::info!(login = %login.describe(), "the configuration has a login");
         return login.store(settings.registries.key_file());
     }
     let entries = config_files().into_iter().filter(|file| file.is_file()).map(|file| CredentialEntry {

@@ -11,7 +11,7 @@ use super::{text, usage};
 use crate::config::{self, Config, Place};
 use crate::error::StargetError;
 use crate::output::note;
-use crate::report::as_text;
+use crate::report::as_lines;
 
 /// What a new file begins with.
 const FIRST: &str = "\
@@ -64,7 +64,7 @@ fn wants_again(error: &StargetError) -> bool {
     if !stdin.is_terminal() {
         return false;
     }
-    note(&as_text(error));
+    as_lines(error).lines().for_each(note);
     note("edit it again? [Y/n] ");
     let mut answer = String::new();
     let read = stdin.lock().read_line(&mut answer);
