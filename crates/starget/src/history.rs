@@ -11,7 +11,7 @@ use std::path::Path;
 use oci::Digest;
 use serde::{Deserialize, Serialize};
 
-/// The file in the state folder.
+/// The file in the cache folder.
 pub(crate) const FILE: &str = "history.jsonl";
 /// Most images remembered.
 const MOST: usize = 500;
@@ -28,8 +28,8 @@ pub(crate) struct Remembered {
 }
 
 /// What is remembered, the latest first.
-pub(crate) fn read(state_dir: &Path) -> Vec<Remembered> {
-    let file = state_dir.join(FILE);
+pub(crate) fn read(cache_dir: &Path) -> Vec<Remembered> {
+    let file = cache_dir.join(FILE);
     if fs::metadata(&file).map_or(0, |metadata| metadata.len()) > LARGEST {
         return Vec::new();
     }
@@ -38,30 +38,30 @@ pub(crate) fn read(state_dir: &Path) -> Vec<Remembered> {
 }
 
 /// Remembers an image.
-pub(crate) fn remember(state_dir: &Path, image: &str, manifest: &Digest) {
+pub(crate) fn remember(cache_dir: &Path, image: &str, manifest: &Digest) {
     let new = Remembered { image: image.trim().to_owned(), manifest: *manifest };
-    let mut known = read(state_dir);
+    let mut known = read(cache_dir);
     if known.first() == Some(&new) {
         return;
     }
     known.retain(|one| one.image != new.image);
     known.insert(0, new);
     known.truncate(MOST);
-    if let Err(error) = write(state_dir, &known) {
+    if let Err(error) = write(cache_dir, &known) {
         tracing::info!(%error, "the image cannot be remembered for completion");
     }
 }
 
 /// Written beside and renamed: of two runs at once, one is remembered.
-fn write(state_dir: &Path, known: &[Remembered]) -> std::io::Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(state_dir)?;
-    let beside = state_dir.join(format!(".{FILE}.{}", std::process::id()));
+fn write(cache_dir: &Path, known: &[Remembered]) -> std::io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(cache_dir)?;
+    let beside = cache_dir.join(format!(".{FILE}.{}", std::process::id()));
     let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
     for one in known {
         file.write_all(&serde_json::to_vec(one)?)?;
         file.write_all(b"\n")?;
     }
-    fs::rename(&beside, state_dir.join(FILE))
+    fs::rename(&beside, cache_dir.join(FILE))
 }
 
 #[cfg(test)]

@@ -35,8 +35,8 @@ impl Session {
             let found = image::resolve(&registry, &reference, &self.settings.platform).await;
             match found {
                 Ok(image) => {
-                    if self.settings.cache_dir.is_some() {
-                        crate::history::remember(&self.settings.state_dir, text, &image.digest);
+                    if let Some(cache_dir) = &self.settings.cache_dir {
+                        crate::history::remember(cache_dir, text, &image.digest);
                     }
                     return Ok((registry, image));
                 }

@@ -17,6 +17,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("docker", "docker.io"),
     ("docker-registry", "docker-registry"),
     ("dockerd", "docker.io"),
+    ("fish", "fish"),
     ("htpasswd", "apache2-utils"),
     ("mknod", "coreutils"),
     ("mount", "mount"),
@@ -25,8 +26,10 @@ const PACKAGES: &[(&str, &str)] = &[
     ("runc", "runc"),
     ("skopeo", "skopeo"),
     ("tar", "tar"),
+    ("tmux", "tmux"),
     ("umoci", "umoci"),
     ("umount", "mount"),
+    ("zsh", "zsh"),
 ];
 
 /// Where packages put programs; an installation of somebody's own in `/usr/local` comes after them, for its version

@@ -11,6 +11,7 @@ use super::age::{ago, rfc3339};
 use crate::args::Options;
 use crate::cache::{CacheEntry, entries};
 use crate::error::StargetError;
+use crate::history;
 use crate::output::{Output, human_bytes, note};
 use crate::settings::Settings;
 
@@ -19,7 +20,7 @@ use crate::settings::Settings;
 pub(crate) enum CacheCommand {
     /// List what is kept, what was used last first
     Ls,
-    /// Remove what is kept
+    /// Remove what is kept, and what is remembered of images for completion
     #[command(after_help = "Examples:\n  starget cache clean\n  starget cache clean --older-than 30d")]
     Clean {
         /// Only what was not used for so long: 12h, 30d
@@ -99,6 +100,10 @@ fn clean(folder: &Path, older_than: Option<Duration>, json: bool) -> Result<(), 
             }
             Ok(()) | Err(_) => {}
         }
+    }
+    if older_than.is_none() {
+        // It may not be there, and is of use to completion alone.
+        let _ = std::fs::remove_file(folder.join(history::FILE));
     }
     let (count, bytes): (usize, u64) = (going.len(), going.iter().map(|one| one.size).sum());
     let mut output = Output::open();

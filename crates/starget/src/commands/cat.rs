@@ -16,8 +16,14 @@ use crate::session::Session;
 /// Largest chunk that is kept back until it is proven; larger ones go out as they come, and the exit code tells.
 const LARGEST_KEPT: u64 = 16 * 1024 * 1024;
 
+const EXAMPLES: &str = "\
+Examples:
+  starget cat ghcr.io/org/app:1.2-esgz etc/os-release
+  starget cat ghcr.io/org/app:1.2-esgz 'etc/apt/sources.list.d/*' | less";
+
 /// What is typed after `starget cat`.
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct CatArgs {
     /// The image
     image: String,

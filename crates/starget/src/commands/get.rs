@@ -24,8 +24,18 @@ use crate::settings::Verify;
 /// Most failures that are shown one by one.
 const MOST_SHOWN: usize = 20;
 
+const EXAMPLES: &str = "\
+Examples:
+  starget get ghcr.io/org/app:1.2-esgz etc/passwd
+  starget get ghcr.io/org/app:1.2-esgz usr/share/zoneinfo/ ./zoneinfo
+  starget get ghcr.io/org/app:1.2-esgz . ./rootfs --concurrency 8
+  starget get ghcr.io/org/app:1.2-esgz bin/busybox -o - | file -
+
+A download that was broken off goes on where it stopped when the same command is given again.";
+
 /// What is typed after `starget get`.
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct GetArgs {
     /// The image

@@ -13,8 +13,15 @@ use crate::output::{Output, human_bytes};
 use crate::report::as_text;
 use crate::session::Session;
 
+const EXAMPLES: &str = "\
+Examples:
+  starget info alpine
+  starget info --platform linux/arm64 ghcr.io/org/app:1.2-esgz
+  starget info --json ghcr.io/org/app:1.2-esgz";
+
 /// What is typed after `starget info`.
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct InfoArgs {
     /// The image
     image: String,

@@ -16,8 +16,16 @@ use crate::select::{LastLink, Selection};
 use crate::session::Session;
 pub(super) use long::{Listed, mode_text};
 
+const EXAMPLES: &str = "\
+Examples:
+  starget ls ghcr.io/org/app:1.2-esgz
+  starget ls -l ghcr.io/org/app:1.2-esgz usr/bin/
+  starget ls ghcr.io/org/app:1.2-esgz '**/*.so'
+  starget ls ghcr.io/org/app:1.2-esgz sha256:6c3c62… etc/";
+
 /// What is typed after `starget ls`.
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct LsArgs {
     /// The image
     image: String,

@@ -13,8 +13,14 @@ use crate::output::{Output, human_bytes};
 use crate::select::{LastLink, Selection};
 use crate::session::Session;
 
+const EXAMPLES: &str = "\
+Examples:
+  starget stat ghcr.io/org/app:1.2-esgz usr/bin/env
+  starget stat --json ghcr.io/org/app:1.2-esgz etc/passwd";
+
 /// What is typed after `starget stat`.
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct StatArgs {
     /// The image
     image: String,

@@ -10,7 +10,6 @@ use serde_json::json;
 use super::age::{ago, rfc3339};
 use crate::args::Options;
 use crate::error::StargetError;
-use crate::history;
 use crate::output::{Output, note};
 use crate::resume::{Leftover, Standing, list, remove};
 use crate::settings::Settings;
@@ -31,7 +30,7 @@ pub(crate) enum StateCommand {
         /// Also those that could go on, with their .partial files, when they were not touched for so long: 12h, 30d
         #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
         older_than: Option<Duration>,
-        /// All but those that run, with their .partial files, and what is remembered for completion
+        /// All but those that run, with their .partial files
         #[arg(long, conflicts_with = "older_than")]
         all: bool,
     },
@@ -45,12 +44,7 @@ pub(super) fn run(options: &Options, command: &StateCommand) -> Result<(), Starg
     match command {
         StateCommand::Ls => ls(&folder, options.json),
         StateCommand::Clean { older_than, all } => {
-            let older_than = if *all { Some(Duration::ZERO) } else { *older_than };
-            if *all {
-                // It may not be there, and is of no use to anybody but completion.
-                let _ = std::fs::remove_file(folder.join(history::FILE));
-            }
-            clean(&folder, older_than, options.json)
+            clean(&folder, if *all { Some(Duration::ZERO) } else { *older_than }, options.json)
         }
         StateCommand::Path => super::print_path(&folder),
     }

@@ -18,8 +18,14 @@ use crate::settings::Verify;
 
 use super::ls::target;
 
+const EXAMPLES: &str = "\
+Examples:
+  starget verify ghcr.io/org/app:1.2-esgz
+  starget verify ghcr.io/org/app:1.2-esgz usr/lib/";
+
 /// What is typed after `starget verify`.
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct VerifyArgs {
     /// The image
     image: String,

@@ -56,7 +56,8 @@ impl Context {
 
     /// The images of earlier runs, the latest first.
     pub(super) fn history(&self) -> Vec<Remembered> {
-        self.settings.as_ref().map(|settings| history::read(&settings.state_dir)).unwrap_or_default()
+        let cache_dir = self.settings.as_ref().and_then(|settings| settings.cache_dir.as_deref());
+        cache_dir.map(history::read).unwrap_or_default()
     }
 
     /// The registries of the configuration and of earlier runs.

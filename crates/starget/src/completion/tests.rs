@@ -20,12 +20,12 @@ fn commands_and_flags_are_the_engines() {
 
 #[test]
 fn images_come_from_earlier_runs() {
-    let state = tempfile::tempdir().unwrap();
+    let cache = tempfile::tempdir().unwrap();
     let digest = oci::Digest::sha256_of(b"");
     for image in ["alpine:3", "ghcr.io/org/app:1.2", "127.0.0.1:1/app:new"] {
-        crate::history::remember(state.path(), image, &digest);
+        crate::history::remember(cache.path(), image, &digest);
     }
-    let folder = format!("--state-dir={}", state.path().display());
+    let folder = format!("--cache-dir={}", cache.path().display());
     let offered = |current: &str| offered(Shell::Fish, &["starget", &folder, "ls", current]);
     assert_eq!(offered("al"), ["alpine:3"]);
     assert_eq!(offered("gh"), ["ghcr.io/org/app:1.2", "ghcr.io/"]);

@@ -3,12 +3,16 @@
 #![expect(clippy::unwrap_used, reason = "a test stops where something unexpected happens")]
 
 mod access;
+mod completion;
+mod configuration;
 mod downloads;
 mod failures;
 mod hostile;
+mod housekeeping;
 mod memory;
 mod reading;
 mod real;
 mod resuming;
 mod support;
+mod terminal;
 mod traffic;
