@@ -16,6 +16,7 @@ use crate::config::Registries;
 use crate::error::ExitReason;
 use crate::image::Platform;
 use crate::settings::MirrorForm;
+use crate::typed_values::{bytes, some_bytes, switch};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -54,10 +55,10 @@ pub(crate) struct Options {
     #[arg(long, global = true, help_heading = "Registry")]
     pub(crate) password_stdin: bool,
     /// Speak plain HTTP with the registry (loopback addresses need no flag)
-    #[arg(long, global = true, env = "STARGET_PLAIN_HTTP", help_heading = "Registry")]
+    #[arg(long, global = true, env = "STARGET_PLAIN_HTTP", value_parser = switch, help_heading = "Registry")]
     pub(crate) plain_http: bool,
     /// Do not check the registry's certificate
-    #[arg(short = 'k', long, global = true, env = "STARGET_INSECURE", help_heading = "Registry")]
+    #[arg(short = 'k', long, global = true, env = "STARGET_INSECURE", value_parser = switch, help_heading = "Registry")]
     pub(crate) insecure: bool,
     /// Certificates of authorities to accept besides the system's, PEM
     #[arg(long, global = true, value_name = "FILE", env = "STARGET_CA", help_heading = "Registry")]
@@ -76,6 +77,7 @@ pub(crate) struct Options {
     #[arg(
         long,
         global = true,
+        hide_short_help = true,
         value_name = "FORM",
         env = "STARGET_MIRROR_FORM",
         default_value = "path",
@@ -99,6 +101,7 @@ pub(crate) struct Options {
     #[arg(
         long,
         global = true,
+        hide_short_help = true,
         value_name = "MS",
         env = "STARGET_RETRY_BASE_MS",
         default_value_t = 100,
@@ -109,6 +112,7 @@ pub(crate) struct Options {
     #[arg(
         long,
         global = true,
+        hide_short_help = true,
         value_name = "MS",
         env = "STARGET_RETRY_MAX_MS",
         default_value_t = 2000,
@@ -126,18 +130,26 @@ pub(crate) struct Options {
     )]
     pub(crate) concurrency: NonZeroUsize,
     /// Most requests a second at one host
-    #[arg(long, global = true, value_name = "N", env = "STARGET_REQUESTS_PER_SECOND", help_heading = "Transfer")]
+    #[arg(
+        long,
+        global = true,
+        hide_short_help = true,
+        value_name = "N",
+        env = "STARGET_REQUESTS_PER_SECOND",
+        help_heading = "Transfer"
+    )]
     pub(crate) requests_per_second: Option<NonZeroU32>,
     /// Most bytes a second from one host
-    #[arg(long, global = true, value_name = "BYTES", env = "STARGET_BYTES_PER_SECOND", help_heading = "Transfer")]
+    #[arg(long, global = true, hide_short_help = true, value_name = "SIZE", env = "STARGET_BYTES_PER_SECOND", value_parser = some_bytes, help_heading = "Transfer")]
     pub(crate) bytes_per_second: Option<NonZeroU64>,
     /// Bytes of a layer's end to ask for at first; more may save a request and cost bytes
     #[arg(
         long,
-        global = true,
-        value_name = "BYTES",
+        global = true, hide_short_help = true,
+        value_name = "SIZE",
         env = "STARGET_TAIL",
-        default_value_t = 51,
+        default_value = "51",
+        value_parser = bytes,
         help_heading = "Transfer"
     )]
     pub(crate) tail: u64,
@@ -145,16 +157,16 @@ pub(crate) struct Options {
     #[arg(long, global = true, help_heading = "Transfer")]
     pub(crate) skip_verify: bool,
     /// Read layers whole that cannot be read in parts
-    #[arg(long, global = true, env = "STARGET_ALLOW_FULL_LAYERS", help_heading = "Transfer")]
+    #[arg(long, global = true, env = "STARGET_ALLOW_FULL_LAYERS", value_parser = switch, help_heading = "Transfer")]
     pub(crate) allow_full_layers: bool,
     /// Show no progress
-    #[arg(long, global = true, env = "STARGET_NO_PROGRESS", help_heading = "Output")]
+    #[arg(long, global = true, env = "STARGET_NO_PROGRESS", value_parser = switch, help_heading = "Output")]
     pub(crate) no_progress: bool,
     /// Print results and errors as JSON
     #[arg(long, global = true, help_heading = "Output")]
     pub(crate) json: bool,
     /// Say at the end how many requests and bytes it took
-    #[arg(long, global = true, env = "STARGET_STATS", help_heading = "Output")]
+    #[arg(long, global = true, env = "STARGET_STATS", value_parser = switch, help_heading = "Output")]
     pub(crate) stats: bool,
     /// Log what is done
     #[arg(short = 'v', long, global = true, help_heading = "Output")]
@@ -166,14 +178,21 @@ pub(crate) struct Options {
     #[arg(long, global = true, value_name = "DIR", env = "STARGET_CACHE_DIR", help_heading = "Folders")]
     pub(crate) cache_dir: Option<PathBuf>,
     /// Most bytes kept there
-    #[arg(long, global = true, value_name = "BYTES", env = "STARGET_CACHE_SIZE", default_value_t = 256 << 20,
+    #[arg(long, global = true, hide_short_help = true, value_name = "SIZE", env = "STARGET_CACHE_SIZE", default_value = "256MiB", value_parser = bytes,
           help_heading = "Folders")]
     pub(crate) cache_size: u64,
     /// Keep nothing and use nothing that was kept
-    #[arg(long, global = true, env = "STARGET_NO_CACHE", help_heading = "Folders")]
+    #[arg(long, global = true, env = "STARGET_NO_CACHE", value_parser = switch, help_heading = "Folders")]
     pub(crate) no_cache: bool,
     /// Where downloads that were broken off are remembered
-    #[arg(long, global = true, value_name = "DIR", env = "STARGET_STATE_DIR", help_heading = "Folders")]
+    #[arg(
+        long,
+        global = true,
+        hide_short_help = true,
+        value_name = "DIR",
+        env = "STARGET_STATE_DIR",
+        help_heading = "Folders"
+    )]
     pub(crate) state_dir: Option<PathBuf>,
     /// The configuration file [default: ~/.stargz-get/config.yaml where that folder is, else starget/config.yaml in the
     /// user's folder of configurations]

@@ -27,6 +27,7 @@ mod select;
 mod session;
 mod settings;
 mod traffic;
+mod typed_values;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

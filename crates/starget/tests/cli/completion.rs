@@ -22,7 +22,9 @@ fn completes(shell: &str, setup: &[&str]) {
     let (served, starget) = (served(), Starget::new());
     let (image, host) = (served.image(), served.upstream.host());
     let terminal = Terminal::start(&starget, shell);
-    setup.iter().for_each(|line| terminal.line(line));
+    for line in setup {
+        terminal.line(line);
+    }
 
     // Nothing was asked for yet: the tag is the registry's own.
     terminal.typed(&format!("starget ls {host}/{REPOSITORY}:"));

@@ -149,4 +149,8 @@ fn an_edit_counts_when_it_is_good_and_is_never_lost() {
     assert_eq!(fs::read_to_string(starget.path(FILE)).unwrap(), good);
     let kept = fs::read_to_string(starget.path(".config/starget/config.edit.yaml")).unwrap();
     assert!(kept.contains("maybe"), "{kept}");
+    fs::write(starget.path("mend.sh"), "sed -i s/maybe/false/ \"$1\"\n").unwrap();
+    assert!(edit("mend.sh").ok().stderr().contains("going on with"));
+    assert_eq!(fs::read_to_string(starget.path(FILE)).unwrap(), kept.replace("maybe", "false"));
+    assert!(!starget.path(".config/starget/config.edit.yaml").exists());
 }

@@ -27,7 +27,11 @@ const FIRST: &str = "\
 pub(super) fn run(place: &Place) -> Result<(), StargetError> {
     let before = text(place)?;
     let copy = place.file().with_file_name("config.edit.yaml");
-    config::publish(&copy, if before.is_empty() { FIRST } else { &before })?;
+    if copy.exists() {
+        note(&format!("going on with what the last edit left in {}", copy.display()));
+    } else {
+        config::publish(&copy, if before.is_empty() { FIRST } else { &before })?;
+    }
     loop {
         edit(&copy)?;
         let after = std::fs::read_to_string(&copy).map_err(|source| StargetError::Io {
