@@ -49,7 +49,11 @@ pub(crate) fn read(words: &[OsString]) -> Result<Args, Stop> {
     }
     let Some(place) = Place::find(args.options.config.as_deref()) else { return Ok(args) };
     let form = if args.options.json { Form::Json } else { Form::Text };
-    let config = Config::load(&place).map_err(|problems| Stop::Config(StargetError::Config(problems), form))?;
+    let config = match Config::load(&place) {
+        // A file that was named is made when something is written to it.
+        Err(_) if args.command.may_make_configuration() && !place.file().exists() => Config::default(),
+        loaded => loaded.map_err(|problems| Stop::Config(StargetError::Config(problems), form))?,
+    };
     with(config, |command| command.try_get_matches_from(words)).map_err(Stop::from)
 }
 

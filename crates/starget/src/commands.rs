@@ -55,6 +55,11 @@ impl AnyCommand {
             Self::Local(command) => command.uses_configuration(),
         }
     }
+
+    /// Whether a configuration file that is not there yet is no mistake.
+    pub(crate) fn may_make_configuration(&self) -> bool {
+        matches!(self, Self::Local(local::LocalCommand::Config(config::ConfigCommand::Login(_))))
+    }
 }
 
 /// Runs what was typed.

@@ -89,7 +89,7 @@ fn check(document: &Node, file: &Path, problems: &mut Vec<Problem>) -> Config {
     let mut config = Config::default();
     for entry in entries(document, "", &SECTIONS, problems) {
         match entry.key.as_str() {
-            "defaults" => config.defaults = Defaults::check(&entry.node, problems),
+            "defaults" => config.defaults = Defaults::check(&entry.node, file, problems),
             "registries" => config.registries = Registries::check(&entry.node, file, problems),
             unknown => {
                 let hint = if defaults::is_name(unknown) {

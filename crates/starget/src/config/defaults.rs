@@ -5,6 +5,7 @@
 //! is not among the defaults.
 
 use std::error::Error as _;
+use std::path::Path;
 
 use clap::error::{ContextKind, ContextValue};
 use clap::{Arg, ArgAction, Command, CommandFactory};
@@ -12,6 +13,7 @@ use config_document::document::{Entry, Node, NodeValue};
 use config_document::problem::Problem;
 use config_document::suggest::did_you_mean;
 
+use super::place::absolute;
 use super::registries::{self, scalar};
 use crate::args::Args;
 
@@ -38,13 +40,16 @@ pub(crate) const NAMES: [&str; 18] = [
     "state_dir",
 ];
 
+/// Those of them that are paths.
+const PATHS: [&str; 3] = ["ca", "cache_dir", "state_dir"];
+
 /// Options with the values that the file gives them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Defaults(Vec<(&'static str, Vec<String>)>);
 
 impl Defaults {
     /// The good values of the section.
-    pub(super) fn check(node: &Node, problems: &mut Vec<Problem>) -> Self {
+    pub(super) fn check(node: &Node, file: &Path, problems: &mut Vec<Problem>) -> Self {
         let command = Args::command();
         let mut defaults = Vec::new();
         for entry in super::entries(node, "defaults", &NAMES, problems) {
@@ -55,6 +60,9 @@ impl Defaults {
             };
             match values(&argument(&command, name), &entry.node) {
                 Ok(values) if values.is_empty() => {}
+                Ok(values) if PATHS.contains(&name) => {
+                    defaults.push((name, values.iter().map(|path| absolute(path, file)).collect()));
+                }
                 Ok(values) => defaults.push((name, values)),
                 Err(message) => problems.push(Problem::new(entry.origin, path, message)),
             }

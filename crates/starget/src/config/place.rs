@@ -61,9 +61,27 @@ pub(super) fn key_file(config: &Path) -> PathBuf {
     config.with_file_name("secrets.key")
 }
 
+/// A path in the configuration file: `~/` is the home directory, and what is relative is so to the file's folder, wherever the
+/// program is started.
+pub(super) fn absolute(text: &str, config: &Path) -> String {
+    let home = text.strip_prefix("~/").and_then(|rest| Some(directories::BaseDirs::new()?.home_dir().join(rest)));
+    let folder = std::path::absolute(config).unwrap_or_else(|_| config.to_owned());
+    let path = home.unwrap_or_else(|| folder.with_file_name("").join(text));
+    path.to_string_lossy().into_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn paths_are_those_of_the_files_folder() {
+        let config = Path::new("/etc/starget/config.yaml");
+        assert_eq!(absolute("ca.pem", config), "/etc/starget/ca.pem");
+        assert_eq!(absolute("/ca.pem", config), "/ca.pem");
+        assert!(absolute("~/ca.pem", config).ends_with("/ca.pem") && !absolute("~/ca.pem", config).contains('~'));
+        assert!(Path::new(&absolute("ca.pem", Path::new("config.yaml"))).is_absolute());
+    }
 
     #[test]
     fn the_original_folder_wins_when_it_is_there() {

@@ -23,7 +23,7 @@ values. `starget config path` says which file that is:
 2. `~/.stargz-get/config.yaml`, when the folder `~/.stargz-get` is there (the folder of the original tool wins);
 3. `$XDG_CONFIG_HOME/starget/config.yaml`, usually `~/.config/starget/config.yaml`.
 
-A wrong file stops every command with exit code 2; all that is wrong with it is said at once, with lines and hints. `starget config set`,
+Paths may begin with `~/`; relative ones are relative to the file's folder. A wrong file stops every command with exit code 2; all that is wrong with it is said at once, with lines and hints. `starget config set`,
 `unset`, `login` and `logout` change one value and leave the rest of the file, its comments too, as it is.
 ";
 

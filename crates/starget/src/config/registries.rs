@@ -18,7 +18,7 @@ use url::Url;
 pub(crate) use field::{FIELDS, Field, Kind, mirror, scalar};
 pub(crate) use login::{Login, SecretKind, place as secret_place};
 
-use super::place::key_file;
+use super::place::{absolute, key_file};
 use crate::settings::MirrorForm;
 
 /// What is known of one registry.
@@ -63,7 +63,7 @@ impl Registries {
         for entry in super::entries(node, "registries", &["<host>: …"], problems) {
             match host(&entry.key) {
                 Ok(host) => {
-                    let checked = check_one(entry, &host, problems);
+                    let checked = check_one(entry, &host, file, problems);
                     if entries.insert(host.clone(), checked).is_some() {
                         let message = format!("{host} is there under another of its names");
                         problems.push(Problem::new(entry.origin, format!("registries.{}", entry.key), message));
@@ -98,11 +98,13 @@ pub(crate) fn split(path: &str) -> Option<(String, &'static Field)> {
 }
 
 /// The good values of one registry, by the paths of their fields.
-struct Values {
+struct Values<'f> {
+    /// The configuration file.
+    file: &'f Path,
     texts: BTreeMap<&'static str, Vec<String>>,
 }
 
-impl Values {
+impl Values<'_> {
     fn one(&self, path: &str) -> Option<&str> {
         self.texts.get(path)?.first().map(String::as_str)
     }
@@ -112,10 +114,10 @@ impl Values {
     }
 }
 
-fn check_one(entry: &Entry, host: &str, problems: &mut Vec<Problem>) -> RegistryEntry {
+fn check_one(entry: &Entry, host: &str, file: &Path, problems: &mut Vec<Problem>) -> RegistryEntry {
     let path = format!("registries.{}", entry.key);
     let before = problems.len();
-    let mut values = Values { texts: BTreeMap::new() };
+    let mut values = Values { file, texts: BTreeMap::new() };
     collect(&entry.node, &path, "", &mut values, problems);
     let mut wrong = |field: &str, message: &str| {
         problems.push(Problem::new(entry.node.origin_of(field), format!("{path}.{field}"), message));
@@ -141,7 +143,7 @@ fn check_one(entry: &Entry, host: &str, problems: &mut Vec<Problem>) -> Registry
 }
 
 /// Reads the fields below `prefix`.
-fn collect(node: &Node, path: &str, prefix: &str, values: &mut Values, problems: &mut Vec<Problem>) {
+fn collect(node: &Node, path: &str, prefix: &str, values: &mut Values<'_>, problems: &mut Vec<Problem>) {
     let below = || FIELDS.iter().filter_map(|field| field.path.strip_prefix(prefix)).map(first_part);
     let expected: Vec<&str> = below().collect();
     for entry in super::entries(node, path, &expected, problems) {
@@ -149,6 +151,10 @@ fn collect(node: &Node, path: &str, prefix: &str, values: &mut Values, problems:
         let name = format!("{prefix}{}", entry.key);
         if let Some(field) = FIELDS.iter().find(|field| field.path == name) {
             match field.kind.read(&entry.node) {
+                Ok(texts) if field.kind == Kind::Path => {
+                    let paths = texts.iter().map(|path| absolute(path, values.file)).collect();
+                    values.texts.insert(field.path, paths);
+                }
                 Ok(texts) => drop(values.texts.insert(field.path, texts)),
                 Err(message) => problems.push(Problem::new(entry.origin, full, message)),
             }

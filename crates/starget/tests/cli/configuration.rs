@@ -66,6 +66,30 @@ fn a_login_is_tried_stored_sealed_used_and_forgotten() {
 }
 
 #[test]
+fn a_login_may_make_a_file_of_another_name_and_take_its_key_from_a_variable() {
+    let (served, starget) = (protected(), Starget::new());
+    let (image, host, key) = (served.image(), served.upstream.host(), "cd".repeat(32));
+    fs::write(starget.path("password"), format!("{PASSWORD}\n")).unwrap();
+    let run = |words: &[&str]| {
+        let mut command = starget.command(&[&["--config", "mine/c.yaml"], words].concat());
+        command.env("STARGET_SECRETS_KEY", &key).stdin(fs::File::open(starget.path("password")).unwrap());
+        Ran(command.output().unwrap())
+    };
+    run(&["cat", &image, "a"]).fails(2, &["c.yaml", "cannot be read"]);
+    run(&["config", "login", &host, "-u", "ci", "--password-stdin"]).ok();
+    assert!(!starget.path("mine/secrets.key").exists(), "the key is the variable's");
+    run(&["cat", &image, "a"]).ok();
+    starget.run(&["--config", "mine/c.yaml", "cat", "--no-cache", &image, "a"]).fails(4, &["its key is not there"]);
+
+    // A password in a file beside the configuration, wherever the program is started.
+    fs::rename(starget.path("password"), starget.path("mine/password")).unwrap();
+    let auth =
+        format!("registries: {{ '{host}': {{ auth: {{ type: basic, username: ci, password_file: password }} }} }}\n");
+    fs::write(starget.path("mine/c.yaml"), auth).unwrap();
+    starget.run(&["--config", "mine/c.yaml", "cat", "--no-cache", &image, "a"]).ok();
+}
+
+#[test]
 fn a_password_is_not_taken_from_the_command_line() {
     let (served, starget) = (protected(), Starget::new());
     let host = served.upstream.host();
@@ -120,6 +144,14 @@ fn values_are_set_and_shown() {
     starget.run(&["config", "set", "mirrors", "http://a.example", "http://b.example"]).ok();
     assert_eq!(starget.run(&["config", "get", "concurrency"]).ok().stdout(), "8\n");
     assert_eq!(starget.run(&["config", "get", "mirrors"]).ok().stdout(), "http://a.example,http://b.example\n");
+    let served = served();
+    starget.run(&["config", "set", "mirrors", "http://127.0.0.1:1"]).ok();
+    starget.run(&["config", "unset", "mirrors"]).ok();
+    starget.run(&["config", "set", "stats", "true"]).ok();
+    starget.run(&["config", "set", "cache_size", "1MiB"]).ok();
+    assert!(starget.run(&["cat", &served.image(), "a"]).ok().stderr().contains("requests"));
+    let mut quiet = starget.command(&["cat", &served.image(), "a"]);
+    assert_eq!(Ran(quiet.env("STARGET_STATS", "off").output().unwrap()).ok().stderr(), "", "a variable wins");
     let before = fs::read_to_string(starget.path(FILE)).unwrap();
     starget.run(&["config", "set", "concurrency", "0"]).fails(2, &["nothing was written"]);
     starget.run(&["config", "set", "concurency", "1"]).fails(2, &["did you mean 'concurrency'?"]);

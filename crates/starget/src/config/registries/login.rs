@@ -102,7 +102,7 @@ pub(crate) fn place(host: &str, field: &str) -> String {
 
 /// Reads the good values below `auth`; what is missing or contradicts itself leaves a problem.
 pub(super) fn read(
-    values: &Values,
+    values: &Values<'_>,
     host: &str,
     entry: &Entry,
     path: &str,
@@ -149,7 +149,7 @@ fn needs(kind: &str) -> &'static str {
     }
 }
 
-fn basic(values: &Values, host: &str) -> Option<Login> {
+fn basic(values: &Values<'_>, host: &str) -> Option<Login> {
     let username = values.one("auth.username")?.to_owned();
     match (values.one("auth.password"), values.one("auth.password_file")) {
         (Some(sealed), None) => Some(sealed_login(host, SecretKind::Password(username), sealed)),
@@ -160,7 +160,7 @@ fn basic(values: &Values, host: &str) -> Option<Login> {
     }
 }
 
-fn token(values: &Values, host: &str, secret: SecretKind) -> Option<Login> {
+fn token(values: &Values<'_>, host: &str, secret: SecretKind) -> Option<Login> {
     match (values.one("auth.token"), values.one("auth.token_file")) {
         (Some(sealed), None) => Some(sealed_login(host, secret, sealed)),
         (None, Some(file)) => Some(Login::Source(CredentialSource::TokenFile(PathBuf::from(file)))),
