@@ -34,6 +34,14 @@ def measured(words, environment):
     return seconds, int(lines[-1]) / 1024, out, lines[:-1]
 
 
+def remove(path):
+    """A file or a folder, if it is there."""
+    if os.path.isdir(path):
+        shutil.rmtree(path)
+    elif os.path.exists(path):
+        os.remove(path)
+
+
 class Bench:
     def __init__(self, program, image, work):
         self.program, self.image, self.work = program, image, work
@@ -55,7 +63,7 @@ class Bench:
         """The median of some rounds."""
         taken = []
         for _ in range(rounds):
-            shutil.rmtree(f"{self.work}/out", ignore_errors=True)
+            remove(f"{self.work}/out")
             if not warm:
                 shutil.rmtree(f"{self.work}/cache", ignore_errors=True)
             taken.append(self.starget(*words))
@@ -106,7 +114,7 @@ def main(program, image, work, round_trip):
     url = f"http://{image.split('/')[0]}/v2/bench/blobs/{layer['digest']}"
     seconds, _, _ = run(["curl", "--silent", "--show-error", "--fail", "--output", "/dev/null", url])
     bench.add("plain GET of the layer, to nowhere", 1, size, None, seconds, None)
-    shutil.rmtree(out, ignore_errors=True)
+    remove(out)
     words = ["skopeo", "copy", "--quiet", "--src-tls-verify=false", f"docker://{image}", f"oci:{out}:x"]
     seconds, resident, _, _ = measured(words, bench.environment)
     bench.add("skopeo copy to a folder", "", size, None, seconds, resident)

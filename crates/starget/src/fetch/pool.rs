@@ -41,9 +41,9 @@ pub(crate) struct Shared<S: Sink> {
 struct FileState<F> {
     /// Chunks that are still to come.
     left: AtomicUsize,
-    file: OnceLock<Arc<F>>,
-    /// Held while the file is opened.
-    opening: Mutex<()>,
+    /// Held while the file is opened. Open from the first chunk to the end of the file and no longer: an image has more files
+    /// than a process may have open.
+    file: Mutex<Option<Arc<F>>>,
     failed: OnceLock<()>,
 }
 
@@ -63,8 +63,7 @@ pub(crate) async fn fetch<S: Sink + 'static>(work: Work, sink: S, workers: usize
     let Work { jobs, pieces, present, finished, sources } = work;
     let state = |(job, present): (&Job, usize)| FileState {
         left: AtomicUsize::new(job.chunks.len().saturating_sub(present)),
-        file: OnceLock::new(),
-        opening: Mutex::new(()),
+        file: Mutex::new(None),
         failed: OnceLock::new(),
     };
     let files = jobs.iter().zip(present).map(state).collect();
@@ -119,16 +118,17 @@ impl<S: Sink> Shared<S> {
     /// The file of a job, opened by whoever comes first; none when it has failed.
     pub(super) fn file(&self, job: usize) -> Option<Arc<S::File>> {
         let state = &self.files[job];
-        let _opening = state.opening.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slot = state.file.lock().unwrap_or_else(PoisonError::into_inner);
         if state.failed.get().is_some() {
             return None;
         }
-        if let Some(file) = state.file.get() {
+        if let Some(file) = &*slot {
             return Some(file.clone());
         }
         match self.sink.open(job) {
-            Ok(file) => Some(state.file.get_or_init(|| Arc::new(file)).clone()),
+            Ok(file) => Some(slot.insert(Arc::new(file)).clone()),
             Err(error) => {
+                drop(slot);
                 self.fail(job, error);
                 None
             }
@@ -154,10 +154,16 @@ impl<S: Sink> Shared<S> {
 
     fn finish(&self, job: usize) {
         let Some(file) = self.file(job) else { return };
+        self.close(job);
         match self.sink.file_done(job, &file) {
             Ok(()) => self.count(job),
             Err(error) => self.fail(job, error),
         }
+    }
+
+    /// Lets go of the file; who is still writing to it has a handle of its own.
+    fn close(&self, job: usize) -> Option<Arc<S::File>> {
+        self.files[job].file.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     fn count(&self, job: usize) {
@@ -175,7 +181,8 @@ impl<S: Sink> Shared<S> {
             return;
         }
         tracing::info!(path = self.jobs[job].path, error = %crate::report::as_text(&error), "file failed");
-        self.sink.file_failed(job, state.file.get().map(AsRef::as_ref));
+        let file = self.close(job);
+        self.sink.file_failed(job, file.as_deref());
         self.outcome.lock().unwrap_or_else(PoisonError::into_inner).failed.push((job, error));
     }
 }

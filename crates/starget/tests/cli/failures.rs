@@ -143,6 +143,33 @@ fn registries_that_do_not_know_ranges_are_told_apart() {
 }
 
 #[test]
+fn odd_answers_are_read_when_they_can_be_and_refused_with_the_reason_when_not() {
+    let (served, starget) = (served(), Starget::new());
+    starget.run(&["ls", &served.image()]).ok();
+    let blob = Target::blob(&served.layer(0));
+    let cat = || starget.run(&["cat", "--max-retries", "0", &served.image(), "last"]);
+    for fault in [Fault::NoLength, Fault::CloseDelimited, Fault::RemoveHeader("Content-Type".into())] {
+        served.upstream.clear_faults();
+        served.upstream.fault(blob.clone(), fault.clone());
+        assert_eq!(cat().ok().stdout(), "last\n", "{fault:?}");
+    }
+    for (fault, words) in [
+        (Fault::status(416), "416"),
+        (Fault::status(404), "no such content"),
+        (Fault::ShiftRangeEnd(3), "was asked for"),
+        (Fault::RemoveHeader("Content-Range".into()), "without a Content-Range"),
+        (Fault::OverstateLength(10), "Content-Length"),
+        (Fault::CutAfter(3, Cut::Finish), "broke after"),
+    ] {
+        served.upstream.clear_faults();
+        served.upstream.fault(blob.clone(), fault.clone());
+        let ran = cat();
+        assert!(ran.code() != 0 && ran.stderr().contains(words), "{fault:?}: {}", ran.stderr());
+        assert!(ran.stdout().is_empty(), "{fault:?}");
+    }
+}
+
+#[test]
 fn whole_layers_instead_of_parts_are_not_drained() {
     let layer = StargzWriter::new(Flavour::EStargz)
         .build(&[TarEntry::file("large", noise(1, 6 << 20)), TarEntry::file("last", "last\n")]);
