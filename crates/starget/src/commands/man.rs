@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::CommandFactory;
+use clap::{Command, CommandFactory};
 
 use crate::args::Args;
 use crate::error::StargetError;
@@ -32,7 +32,12 @@ pub(super) fn run(args: &ManArgs) -> Result<(), StargetError> {
 }
 
 fn write(folder: &Path) -> std::io::Result<()> {
-    clap_mangen::generate_to(Args::command(), folder)
+    clap_mangen::generate_to(with_all_help(Args::command()), folder)
+}
+
+/// Pages are the long help: what `-h` leaves out is in them.
+fn with_all_help(command: Command) -> Command {
+    command.mut_args(|argument| argument.hide_short_help(false)).mut_subcommands(with_all_help)
 }
 
 #[cfg(test)]
@@ -50,5 +55,7 @@ mod tests {
         }
         let text = std::fs::read_to_string(folder.path().join("starget.1")).unwrap();
         assert!(text.contains("Exit codes"), "{text}");
+        let text = std::fs::read_to_string(folder.path().join("starget-config-login.1")).unwrap();
+        assert!(text.contains("Where downloads that were broken off are remembered"), "{text}");
     }
 }
