@@ -13,7 +13,7 @@ use bytes::Bytes;
 use oci::{ByteRange, Digester};
 use tokio::sync::Notify;
 
-use super::recent::Recent;
+use super::recent::{Recent, RecentBytes};
 use super::{Demand, Origin};
 use crate::access::Principal;
 use crate::cache::Lease;
@@ -105,7 +105,7 @@ pub(super) struct Growing {
 }
 
 impl Growing {
-    pub(super) fn new(origin: Origin, metrics: Metrics) -> Self {
+    pub(super) fn new(origin: Origin, metrics: Metrics, recent: RecentBytes) -> Self {
         metrics.fills_in_flight.inc();
         let state = State {
             size: None,
@@ -122,7 +122,7 @@ impl Growing {
             origin,
             staged: OnceLock::new(),
             kept: OnceLock::new(),
-            recent: Mutex::default(),
+            recent: Mutex::new(Recent::new(recent)),
             state: Mutex::new(state),
             changed: Notify::new(),
             work: Notify::new(),
@@ -186,19 +186,24 @@ impl Growing {
         }
         state.present = RangeSet::default();
         state.sources.clear();
-        *self.recent.lock().unwrap_or_else(PoisonError::into_inner) = Recent::default();
+        drop(state);
+        self.window().clear();
         true
     }
 
     /// Keeps pieces that were just written for readers close behind.
     pub(super) fn keep_recent(&self, offset: u64, pieces: &[Bytes]) {
         let fills = usize::try_from(self.metrics.fills_in_flight.get()).unwrap_or(1);
-        self.recent.lock().unwrap_or_else(PoisonError::into_inner).push(offset, pieces, fills);
+        self.window().push(offset, pieces, fills);
     }
 
     /// Bytes from `at` that are still in memory.
     pub(super) fn recent(&self, at: u64, most: usize) -> Option<Bytes> {
-        self.recent.lock().unwrap_or_else(PoisonError::into_inner).get(at, most)
+        self.window().get(at, most)
+    }
+
+    fn window(&self) -> MutexGuard<'_, Recent> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes the size; false when it contradicts what was known.
@@ -216,12 +221,17 @@ impl Growing {
         state.size = state.size.or(size);
         state.phase = Phase::NoRoom(Arc::new(unfinished));
         drop(state);
+        self.window().clear();
         self.changed.notify_waiters();
     }
 
-    /// Ends the fill.
+    /// Ends the fill. Its readers may take long to read what is left: that is in the file, and needs no memory.
     pub(super) fn finish(&self, phase: Phase) {
+        let ends = !matches!(phase, Phase::Filling);
         self.state().phase = phase;
+        if ends {
+            self.window().clear();
+        }
         self.changed.notify_waiters();
     }
 

@@ -11,6 +11,7 @@
 
 mod bypass;
 mod driver;
+mod ending;
 mod flow;
 mod frontier;
 mod growing;
@@ -20,6 +21,7 @@ mod recent;
 mod resume;
 mod slot;
 mod source;
+mod steering;
 mod stream;
 mod turns;
 
@@ -152,6 +154,7 @@ struct Shared {
     stop: CancellationToken,
     tasks: TaskTracker,
     slots: Slots,
+    recent: recent::RecentBytes,
 }
 
 impl Shared {
@@ -170,6 +173,7 @@ impl Fills {
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
             slots: Slots::default(),
+            recent: recent::RecentBytes::default(),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -186,7 +190,7 @@ impl Fills {
                 Demand::Whole | Demand::Ranges { .. } => Joined::Attached(Growing::attach(growing, demand)),
             };
         }
-        let growing = Arc::new(Growing::new(origin.clone(), self.shared.metrics.clone()));
+        let growing = Arc::new(Growing::new(origin.clone(), self.shared.metrics.clone(), self.shared.recent.clone()));
         let attached = Growing::attach(&growing, demand);
         active.insert(origin.digest, growing.clone());
         drop(active);
