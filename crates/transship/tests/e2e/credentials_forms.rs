@@ -43,9 +43,18 @@ fn cloud(account_token: &'static str) -> String {
                     json!({"authorizationData": [{"authorizationToken": STANDARD.encode(format!("AWS:{PASSWORD}"))}]})
                 }
                 "/token" => json!({"access_token": PASSWORD, "expires_in": 3600}),
+                // Roles: of a container or machine, of a service account, and the way to the machine's.
+                "/v1/role" | "/latest/meta-data/iam/security-credentials/ecr-puller" => {
+                    json!({"AccessKeyId": "AKID", "SecretAccessKey": SECRET, "Token": SECRET})
+                }
+                "/latest/api/token" => json!("session"),
+                "/latest/meta-data/iam/security-credentials/" => json!("ecr-puller"),
+                "/sts" => json!(format!(
+                    "<AccessKeyId>AKID</AccessKeyId><SecretAccessKey>{SECRET}</SecretAccessKey><SessionToken>{SECRET}</SessionToken>"
+                )),
                 _ => json!({ "access_token": account_token }),
             };
-            let answer = answer.to_string();
+            let answer = answer.as_str().map_or_else(|| answer.to_string(), str::to_owned);
             let head = format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", answer.len());
             // Whoever asked may be gone.
             drop(socket.write_all([head, answer].concat().as_bytes()));
@@ -176,4 +185,46 @@ async fn the_api_refuses_what_reads_files_runs_programs_or_uses_this_machines_id
     }
     assert_eq!(lab.api("GET", "/api/repos/new", None).await.status, 404);
     assert!(!lab.transship.log_text().contains(SECRET));
+}
+
+/// Pulls an image of an ECR with `auth: {ecr: {}}` by a program with these variables; the status, and all that was said.
+async fn pulled_with(variables: &[(&str, &str)]) -> (u16, String) {
+    let fake = FakeRegistry::start("ecr").unwrap();
+    fake.add_image("1.0", &Image::small(1, 20_000));
+    let auth = json!({ "ecr": { "region": "eu-west-1", "endpoint": cloud(SECRET) } });
+    let repo = json!({ "upstream": fake.origin().url(), "internal": true, "auth": auth });
+    let config = json!({ "repos": { "form": repo } }).to_string();
+    let env = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let args = ["--log-level", "trace"].map(str::to_owned).to_vec();
+    let transship = TransshipProcess::start(
+        PROGRAM,
+        TransshipSetup { config: Some(config), args, env, ..TransshipSetup::default() },
+    );
+    let url = format!("{}/v2/form/{}/manifests/1.0", transship.url(), fake.pull_name());
+    let answer = http::send(&http::client(), "GET", &url, &[], Vec::new()).await;
+    (answer.status, answer.text() + &transship.log_text())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_environment_says_whose_role_logs_in_at_amazons_registries() {
+    let services = cloud(SECRET);
+    let folder = tempfile::tempdir().unwrap();
+    let token = folder.path().join("token");
+    fs::write(&token, SECRET).unwrap();
+    let (role, sts) = (format!("{services}/v1/role"), format!("{services}/sts"));
+    let container =
+        [("AWS_CONTAINER_CREDENTIALS_FULL_URI", role.as_str()), ("AWS_CONTAINER_AUTHORIZATION_TOKEN", SECRET)];
+    let service_account = [
+        ("AWS_ROLE_ARN", "arn:aws:iam::1:role/puller"),
+        ("AWS_WEB_IDENTITY_TOKEN_FILE", token.to_str().unwrap()),
+        ("AWS_ENDPOINT_URL_STS", sts.as_str()),
+    ];
+    let machine = [("AWS_EC2_METADATA_SERVICE_ENDPOINT", services.as_str())];
+    for variables in [&container[..], &service_account, &machine] {
+        let (status, said) = pulled_with(variables).await;
+        assert_eq!(status, 200, "{variables:?}: {said}");
+        assert!(!said.contains(SECRET) && !said.contains(PASSWORD), "{variables:?}: a secret is shown");
+    }
+    let (status, said) = pulled_with(&[("AWS_EC2_METADATA_DISABLED", "true")]).await;
+    assert!(status >= 500 && said.contains("there is no access key"), "{status}: {said}");
 }
