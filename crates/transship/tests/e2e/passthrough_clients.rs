@@ -154,3 +154,24 @@ async fn where_v2_always_asks_logins_are_taken_and_the_open_repositories_stay_op
     docker.pull(&private).expect_success();
     docker.pull(&public).expect_success();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_entrance_asks_as_it_is_told_and_its_login_opens_nothing() {
+    let others_want_none = shared(json!({}));
+    let all_want_one = shared(json!({ "builtin_upstreams": false }));
+    let never = shared(json!({ "builtin_upstreams": false, "v2_login": "never" }));
+    let always = shared(json!({ "v2_login": "always" }));
+    for (lab, status) in [(&others_want_none, 200), (&all_want_one, 401), (&never, 200), (&always, 401)] {
+        let answer = lab.get("/v2/").await;
+        assert_eq!(answer.status, status, "{}", answer.text());
+        let asks = answer.headers.get("www-authenticate").is_some_and(|value| value.as_bytes().starts_with(b"Basic "));
+        assert_eq!(asks, status == 401);
+    }
+    // Any account passes where it may be for any upstream, and the repository decides about it all the same.
+    let stranger = [("Authorization", "Basic bm9ib2R5Om5vdGhpbmc=")];
+    assert_eq!(always.get_with("/v2/", &stranger).await.status, 200);
+    assert_eq!(always.get_with(&format!("/v2/lab/{NAME}/manifests/1"), &stranger).await.status, 401);
+    assert_eq!(all_want_one.get_with("/v2/", &stranger).await.status, 401, "the one upstream is asked");
+    let token = format!("Bearer {}", always.transship.admin_token());
+    assert_eq!(always.get_with("/v2/", &[("Authorization", &token)]).await.status, 401, "no account");
+}
