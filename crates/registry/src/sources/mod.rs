@@ -102,3 +102,46 @@ impl Sources {
         &self.usage
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use client::NoObserver;
+    use oci::{Reference, Tag};
+    use serde_json::json;
+    use testkit::upstream::{FakeUpstream, Fault, Target};
+
+    use super::*;
+    use crate::repositories::Provenance;
+
+    /// A named upstream and a mirror, both there.
+    fn two(strategy: &str, upstreams: &[FakeUpstream; 2]) -> Sources {
+        let urls: Vec<String> = upstreams.iter().map(FakeUpstream::url).collect();
+        let document = json!({ "upstreams": urls, "strategy": strategy, "internal": true });
+        let spec = RepositorySpec::from_document("lab".parse().unwrap(), &document, Provenance::File).unwrap();
+        let observer: Arc<dyn ExchangeObserver> = Arc::new(NoObserver);
+        Sources::build(&spec, &UpstreamDefaults::default(), &observer).unwrap()
+    }
+
+    #[tokio::test]
+    async fn who_asked_to_be_left_alone_and_who_is_given_up_for_a_while_come_last() {
+        for (strategy, fault, times) in [
+            ("ordered", Fault::too_many_requests(Some("3600")), 1),
+            ("fastest", Fault::too_many_requests(Some("3600")), 1),
+            ("ordered", Fault::status(503), 30),
+            ("fastest", Fault::status(503), 30),
+        ] {
+            let upstreams = [FakeUpstream::start(), FakeUpstream::start()];
+            let sources = two(strategy, &upstreams);
+            let digest = Digest::sha256_of(b"blob");
+            let (name, reference) = ("team/app".parse().unwrap(), Reference::Tag("v1".parse::<Tag>().unwrap()));
+            let first = || sources.for_digest(&digest)[0].role();
+            assert_eq!(first(), Role::Named, "{strategy}");
+            upstreams[0].fault(Target::any(), fault);
+            for _ in 0..times {
+                // Past what this repository measures of its own questions: only the host's weather knows.
+                sources.named().client().head_manifest(&name, &reference).await.map(drop).unwrap_err();
+            }
+            assert_eq!(first(), Role::Mirror, "{strategy}");
+        }
+    }
+}
