@@ -28,39 +28,32 @@ fn completes(shell: &str, setup: &[&str]) {
 
     // Nothing was asked for yet: the tag is the registry's own.
     terminal.typed(&format!("starget ls {host}/{REPOSITORY}:"));
-    terminal.key("Tab");
-    terminal.wait_for(&format!("starget ls {image}"));
+    terminal.completes_to(&format!("starget ls {image}"));
     terminal.key("Enter");
     terminal.wait_for("\nusr/share/two words");
 
     // Now paths are known, and nobody is asked for them.
     served.upstream.clear_log();
     terminal.typed(&format!("starget cat {image} etc/os"));
-    terminal.key("Tab");
-    terminal.wait_for("etc/os-release");
+    terminal.completes_to(&format!("starget cat {image} etc/os-release"));
     assert!(served.upstream.requests().is_empty(), "paths come from the cache");
     terminal.key("Enter");
     terminal.wait_for("\nNAME=Lazy");
 
     // The image itself, from the run before, directory after directory, and a name that has to be quoted.
     terminal.typed(&format!("starget cat {}", &image[..image.len() - 5]));
-    terminal.key("Tab");
-    terminal.wait_for(&format!("starget cat {image} "));
+    terminal.completes_to(&format!("starget cat {image} "));
     terminal.typed("us");
-    terminal.key("Tab");
-    terminal.wait_for(&format!("{image} usr/"));
+    terminal.completes_to(&format!("{image} usr/"));
     terminal.typed("sh");
-    terminal.key("Tab");
-    terminal.wait_for("usr/share/");
+    terminal.completes_to(&format!("{image} usr/share/"));
     terminal.typed("tw");
-    terminal.key("Tab");
-    terminal.wait_for("words");
+    terminal.completes_to(&format!("{image} usr/share/two\\ words"));
     terminal.key("Enter");
     terminal.wait_for("\nboth");
 
     terminal.typed("starget ls --no-pro");
-    terminal.key("Tab");
-    terminal.wait_for("--no-progress");
+    terminal.completes_to("--no-progress");
 }
 
 #[test]

@@ -20,6 +20,8 @@ pub(crate) struct Terminal<'s> {
 impl<'s> Terminal<'s> {
     /// Starts the shell in it, where `starget` is on the path.
     pub(crate) fn start(starget: &'s Starget, shell: &str) -> Self {
+        // One that is missing is told at once, with what to install.
+        testkit::program::find(shell.split(' ').next().unwrap_or(shell));
         let programs = starget.path("programs");
         if !programs.exists() {
             std::fs::create_dir(&programs).unwrap();
@@ -75,15 +77,31 @@ impl<'s> Terminal<'s> {
     /// Waits until this is shown.
     #[track_caller]
     pub(crate) fn wait_for(&self, text: &str) {
+        assert!(self.comes(text, PATIENCE), "'{text}' does not come; there is:\n{}", self.shown());
+    }
+
+    /// Presses the tabulator until this is shown: on a busy machine a registry may have been waited for too short the first time.
+    #[track_caller]
+    pub(crate) fn completes_to(&self, text: &str) {
         let started = Instant::now();
-        loop {
-            let shown = self.shown();
-            if shown.contains(text) {
+        while started.elapsed() < PATIENCE {
+            self.key("Tab");
+            if self.comes(text, PATIENCE / 6) {
                 return;
             }
-            assert!(started.elapsed() < PATIENCE, "'{text}' does not come; there is:\n{shown}");
+        }
+        panic!("it is not completed to '{text}'; there is:\n{}", self.shown());
+    }
+
+    fn comes(&self, text: &str, patience: Duration) -> bool {
+        let started = Instant::now();
+        while started.elapsed() < patience {
+            if self.shown().contains(text) {
+                return true;
+            }
             std::thread::sleep(POLL);
         }
+        false
     }
 }
 
