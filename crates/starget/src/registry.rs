@@ -1,7 +1,7 @@
 //! The registry of an image, or a mirror of it, ready to be asked.
 //!
-//! Must not know images' content. Invariants: a credential given on the command line goes to the place that is asked, and
-//! nowhere else; plain HTTP is spoken with loopback addresses and where it was asked for.
+//! Must not know images' content. Invariants: a credential given on the command line goes to the registry and to mirrors that
+//! were given beside it, one of the configuration to the host it stands at, and none anywhere else; plain HTTP is spoken with loopback addresses and where it was asked for.
 
 mod credentials;
 
@@ -59,7 +59,7 @@ impl Registry {
         let make = |(url, place): (Url, Place)| {
             // What is configured for the registry, its login above all, is not for its mirrors.
             let client = match place {
-                Place::Mirror => connect(&settings.at(&authority(&url))?, url, traffic),
+                Place::Mirror => connect(&settings.at_mirror(&authority(&url))?, url, traffic),
                 Place::Guessed | Place::Own => connect(&own, url, traffic),
             }?;
             Ok(Self {

@@ -123,6 +123,21 @@ impl Settings {
         })
     }
 
+    /// Whether the mirrors are those of this run, and not the configuration's.
+    fn mirrors_are_typed(&self) -> bool {
+        !self.mirrors.is_empty() && !self.registries.mirrors_are_defaults
+    }
+
+    /// These settings for a mirror. A login that was typed for this run is for mirrors that were typed beside it, and for the
+    /// registry; a mirror of the configuration has its own login there, or none.
+    pub(crate) fn at_mirror(&self, host: &str) -> Result<Self, StargetError> {
+        let mut settings = self.at(host)?;
+        if !self.mirrors_are_typed() {
+            settings.credential = None;
+        }
+        Ok(settings)
+    }
+
     /// These settings with what the configuration says of one registry or mirror, by its `host[:port]`. What was typed wins.
     pub(crate) fn at(&self, host: &str) -> Result<Self, StargetError> {
         let mut settings = self.clone();
@@ -133,8 +148,7 @@ impl Settings {
         if let (None, Some(file)) = (&self.authorities, &entry.ca) {
             settings.authorities = Some(authorities(file)?);
         }
-        let typed = !self.mirrors.is_empty() && !self.registries.mirrors_are_defaults;
-        if !entry.mirrors.is_empty() && !typed {
+        if !entry.mirrors.is_empty() && !self.mirrors_are_typed() {
             settings.mirrors.clone_from(&entry.mirrors);
             settings.mirror_form = entry.mirror_form.unwrap_or(self.mirror_form);
         }

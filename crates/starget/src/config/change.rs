@@ -219,6 +219,9 @@ registries:
         }
         assert_eq!(set("", &path("defaults/stats"), &json!(true)).unwrap(), "defaults:\n  stats: true\n");
         assert_eq!(set("defaults:", &path("defaults/stats"), &json!(true)).unwrap(), "defaults:\n  stats: true\n");
+        let windows = "defaults:\r\n  tail: 1\r\n";
+        let changed = set(windows, &path("defaults/stats"), &json!(true)).unwrap();
+        assert_eq!(changed, "defaults:\r\n  tail: 1\r\n  stats: true\r\n");
         let quoted = set("", &path("a/b:5000"), &json!("yes: #no")).unwrap();
         assert_eq!(parse_yaml(&quoted).unwrap().to_json(), json!({"a": {"b:5000": "yes: #no"}}), "{quoted}");
     }

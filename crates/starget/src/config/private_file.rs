@@ -1,6 +1,7 @@
 //! Files that only their owner can read, complete or not there.
 //!
-//! Must not know what is inside. Invariant: a crash at any point leaves the former file or the new one.
+//! Must not know what is inside. Invariant: a crash at any point leaves the former file or the new one, where the file system
+//! can rename and link.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{ErrorKind, Write};
@@ -28,7 +29,10 @@ pub(crate) fn publish(path: &Path, text: &str) -> Result<(), StargetError> {
 pub(super) fn create(path: &Path, text: &str) -> Result<bool, StargetError> {
     make_folder(path)?;
     let beside = beside(path);
-    let made = write(&beside, text).and_then(|()| std::fs::hard_link(&beside, path));
+    let made = write(&beside, text).and_then(|()| match std::fs::hard_link(&beside, path) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => write_new(path, text),
+        linked => linked,
+    });
     // A second name of the file, or a half of it.
     let _ = std::fs::remove_file(&beside);
     match made {
@@ -45,6 +49,13 @@ pub(super) fn is_shared(path: &Path) -> bool {
 
 fn write(path: &Path, text: &str) -> std::io::Result<()> {
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}
+
+/// For file systems without hard links: there a crash may leave half of the file.
+fn write_new(path: &Path, text: &str) -> std::io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()
 }

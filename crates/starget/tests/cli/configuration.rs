@@ -113,6 +113,7 @@ fn mirrors_of_the_file_are_asked_first_and_get_no_login_of_the_registry() {
     starget.run(&["config", "set", &format!("registries.{host}.mirrors"), &mirror.url()]).ok();
     starget.run(&["config", "set", &format!("registries.{host}.mirror_form"), "bare"]).ok();
     starget.run(&["cat", &served.image(), "a"]).ok();
+    starget.run(&["cat", "--no-cache", "--credential", &format!("ci:{PASSWORD}"), &served.image(), "a"]).ok();
     let asked = mirror.requests();
     assert!(!asked.is_empty(), "the mirror is asked first");
     assert!(asked.iter().all(|request| request.authorization().is_none()), "{asked:?}");

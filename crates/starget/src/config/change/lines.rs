@@ -20,27 +20,32 @@ pub(super) struct Field {
 }
 
 /// A text as lines.
-pub(super) struct Lines(Vec<String>);
+pub(super) struct Lines {
+    lines: Vec<String>,
+    /// What ends each of them.
+    ending: &'static str,
+}
 
 impl Lines {
     pub(super) fn of(text: &str) -> Self {
-        Self(text.lines().map(str::to_owned).collect())
+        let ending = if text.contains("\r\n") { "\r\n" } else { "\n" };
+        Self { lines: text.lines().map(str::to_owned).collect(), ending }
     }
 
     pub(super) fn text(&self) -> String {
-        self.0.iter().flat_map(|line| [line.as_str(), "\n"]).collect()
+        self.lines.iter().flat_map(|line| [line.as_str(), self.ending]).collect()
     }
 
     /// The lines of the field at this path, if it is there.
     pub(super) fn field(&self, document: &Node, path: &[&str]) -> Option<Field> {
         let start = line_of(find(document, path)?)?;
-        let indent = indent(self.0.get(start)?);
+        let indent = indent(self.lines.get(start)?);
         let is_within = |line: &str| {
             let dash = line.trim_start().starts_with("- ") && self::indent(line) == indent;
             is_blank(line) || self::indent(line) > indent || dash
         };
-        let after = self.0[start + 1..].iter().take_while(|line| is_within(line)).count();
-        let own = &self.0[start + 1..=start + after];
+        let after = self.lines[start + 1..].iter().take_while(|line| is_within(line)).count();
+        let own = &self.lines[start + 1..=start + after];
         // What is said between two fields belongs to the second one.
         let trailing = own.iter().rev().take_while(|line| is_blank(line)).count();
         Some(Field { start, end: start + 1 + after - trailing, indent })
@@ -51,12 +56,12 @@ impl Lines {
         let parent = find(document, path)?;
         let NodeValue::Map(children) = &parent.node.value else { return None };
         let line = line_of(children.first()?).filter(|line| Some(*line) != line_of(parent))?;
-        self.0.get(line).map(|line| indent(line))
+        self.lines.get(line).map(|line| indent(line))
     }
 
     /// What stands on a line up to the colon behind the key, and the comment behind a plain value.
     pub(super) fn around_value(&self, line: usize, key: &str) -> Option<(String, Option<String>)> {
-        let line = self.0.get(line)?;
+        let line = self.lines.get(line)?;
         let start = indent(line);
         let written = [key.to_owned(), format!("\"{key}\""), format!("'{key}'")];
         let length = written.iter().find(|key| line[start..].starts_with(&format!("{key}:"))).map(String::len)?;
@@ -70,11 +75,11 @@ impl Lines {
     }
 
     pub(super) fn replace(&mut self, lines: Range<usize>, new: Vec<String>) {
-        self.0.splice(lines, new);
+        self.lines.splice(lines, new);
     }
 
     pub(super) fn append(&mut self, new: Vec<String>) {
-        self.0.extend(new);
+        self.lines.extend(new);
     }
 }
 
