@@ -86,7 +86,10 @@ fn of_connection(what: &str) -> Option<String> {
     } else if what.contains("corrupt message") || what.contains("invalidcontenttype") {
         Some("it seems to speak plain HTTP: --plain-http".to_owned())
     } else if what.contains("dns") || what.contains("lookup") || what.contains("resolve") {
-        Some("check the registry's name, which is what stands before the first slash".to_owned())
+        Some(
+            "check the network, and the registry's name: what stands before the first slash, or else docker.io"
+                .to_owned(),
+        )
     } else if what.contains("refused") {
         Some("check the port, and that the registry runs".to_owned())
     } else {

@@ -105,8 +105,9 @@ fn text(place: &Place) -> Result<String, StargetError> {
     }
 }
 
-fn document(text: &str) -> Result<Node, StargetError> {
-    parse_yaml(text).map_err(|problem| usage(problem.to_string()))
+fn document(place: &Place, text: &str) -> Result<Node, StargetError> {
+    let whole = |problem| StargetError::Config(Problems::new(Some(place.file().to_owned()), vec![problem]));
+    parse_yaml(text).map_err(whole)
 }
 
 /// Writes the text if it is a good configuration.
@@ -116,7 +117,7 @@ fn keep(place: &Place, text: &str) -> Result<(), StargetError> {
 }
 
 fn get(place: &Place, field: Option<&str>, json: bool) -> Result<(), StargetError> {
-    let document = document(&text(place)?)?;
+    let document = document(place, &text(place)?)?;
     let mut output = Output::open();
     let Some(field) = field else {
         let shown = veiled(document.to_json());
@@ -182,7 +183,7 @@ fn set(place: &Place, field: &str, values: &[String]) -> Result<(), StargetError
         return Err(usage(format!("secrets are not typed on the command line; use `starget config login {host}`")));
     }
     let text = text(place)?;
-    let keys = path.keys(&document(&text)?);
+    let keys = path.keys(&document(place, &text)?);
     let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
     let changed = config::set(&text, &keys, &path.value(values)).map_err(usage)?;
     let wrong = |problems: Problems| {
@@ -196,7 +197,7 @@ fn set(place: &Place, field: &str, values: &[String]) -> Result<(), StargetError
 fn unset(place: &Place, field: &str) -> Result<(), StargetError> {
     let path = FieldPath::read(field).map_err(usage)?;
     let text = text(place)?;
-    let keys = path.keys(&document(&text)?);
+    let keys = path.keys(&document(place, &text)?);
     let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
     let changed = config::remove(&text, &keys).map_err(usage)?;
     if changed == text {

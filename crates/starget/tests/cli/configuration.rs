@@ -131,6 +131,10 @@ fn a_wrong_file_says_all_that_is_wrong_with_it() {
     }
     let error = starget.run(&[&["--json"], words.as_slice()].concat()).error();
     assert_eq!((error["code"].as_str(), error["exit"].as_u64()), (Some("usage"), Some(2)), "{error}");
+    fs::write(starget.path("bad.yaml"), "defaults: [\n").unwrap();
+    for words in [&["info", "alpine"][..], &["config", "get"], &["config", "set", "stats", "true"]] {
+        starget.run(&[&["--config", "bad.yaml"], words].concat()).fails(2, &["bad.yaml", "line 1: ", "config edit"]);
+    }
     starget.run(&["--config", "none.yaml", "info", "alpine"]).fails(2, &["none.yaml", "cannot be read"]);
     starget.run(&["--config", "c.yaml", "config", "unset", "stats"]).ok();
     assert_eq!(fs::read_to_string(starget.path("c.yaml")).unwrap(), "defaults:\n  concurrencey: 1\nregistry: {}\n");

@@ -122,7 +122,7 @@ fn store(place: &Place, host: &str, kind: &SecretKind, secret: &Secret) -> Resul
     }
     fields.push((kind.field(), sealed));
     let text = text(place)?;
-    let registry = registry_key(&document(&text)?, host);
+    let registry = registry_key(&document(place, &text)?, host);
     let auth = ["registries", &registry, "auth"];
     let mut changed = config::remove(&text, &auth).map_err(usage)?;
     for (field, value) in fields {
@@ -136,7 +136,7 @@ fn store(place: &Place, host: &str, kind: &SecretKind, secret: &Secret) -> Resul
 pub(super) fn forget(place: &Place, registry: &str) -> Result<(), StargetError> {
     let host = registry_host(registry).map_err(usage)?;
     let text = text(place)?;
-    let document = document(&text)?;
+    let document = document(place, &text)?;
     let key = registry_key(&document, &host);
     let written = document.to_json();
     let entry = &written["registries"][&key];
