@@ -52,6 +52,14 @@ impl DigestAlgorithm {
     }
 }
 
+impl FromStr for DigestAlgorithm {
+    type Err = InvalidDigest;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        Self::from_name(name).ok_or_else(|| InvalidDigest::UnsupportedAlgorithm { algorithm: excerpt(name) })
+    }
+}
+
 impl fmt::Display for DigestAlgorithm {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(self.as_str())

@@ -6,6 +6,7 @@
 //! the input, it answers with a value or an error in time linear in the input's (capped) length.
 
 mod challenge;
+mod chunk_range;
 mod content_range;
 mod descriptor;
 mod digest;
@@ -26,8 +27,10 @@ mod repository;
 mod scope;
 mod tag;
 mod tokens;
+mod upload_id;
 
 pub use challenge::{Challenge, InvalidChallenge};
+pub use chunk_range::{ChunkRange, InvalidChunkRange};
 pub use content_range::{ContentRange, InvalidContentRange};
 pub use descriptor::Descriptor;
 pub use digest::{Digest, DigestAlgorithm, Digester, InvalidDigest};
@@ -44,3 +47,4 @@ pub use repo_key::{InvalidRepoKey, RepoKey};
 pub use repository::{InvalidRepositoryName, RepositoryName};
 pub use scope::{Action, InvalidScope, Scope};
 pub use tag::{InvalidTag, Tag};
+pub use upload_id::{InvalidUploadId, UploadId};

@@ -81,6 +81,14 @@ impl MediaType {
         *self == Self::DOCKER_SCHEMA1 || *self == Self::DOCKER_SCHEMA1_SIGNED
     }
 
+    /// Names a layer that its author may not pass on: its bytes are wherever its descriptor's URLs say, and are not pushed
+    /// (image-spec "Non-Distributable Layers"; Docker's foreign layers).
+    pub fn is_nondistributable(&self) -> bool {
+        let text = self.as_str();
+        text.starts_with("application/vnd.oci.image.layer.nondistributable.")
+            || text.starts_with("application/vnd.docker.image.rootfs.foreign.")
+    }
+
     /// Names some kind of JSON document (`application/…+json`), as all manifests do, known or not. A `Content-Type` that
     /// does not, such as `application/json` or `text/plain`, says nothing about what a manifest is.
     pub fn names_json_document(&self) -> bool {

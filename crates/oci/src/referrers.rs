@@ -9,7 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::limits::{MAX_MANIFEST_BYTES, MAX_REFERRERS};
+use crate::manifest::ManifestFacts;
+use crate::manifest_error::ManifestError;
 use crate::media_type::MediaType;
+use crate::newtype::shorten;
 
 /// One manifest that refers to another.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +30,30 @@ pub struct Referrer {
     /// Its annotations.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub annotations: Option<BTreeMap<String, String>>,
+}
+
+impl Referrer {
+    /// How a manifest with a subject is listed: its artifact type (of an image without one, its configuration's type),
+    /// and its annotations as they are (distribution-spec "Listing Referrers").
+    pub fn describe(bytes: &[u8], digest: Digest, facts: &ManifestFacts) -> Result<Self, ManifestError> {
+        #[derive(Deserialize)]
+        struct Annotated {
+            #[serde(default)]
+            annotations: Option<BTreeMap<String, String>>,
+        }
+        let annotated: Annotated = serde_json::from_slice(bytes).map_err(|error| ManifestError::InvalidField {
+            field: "annotations",
+            reason: shorten(&error.to_string()),
+        })?;
+        let of_config = facts.config.as_ref().map(|config| config.media_type.to_string());
+        Ok(Self {
+            media_type: facts.media_type.clone(),
+            digest,
+            size: bytes.len() as u64,
+            artifact_type: facts.artifact_type.clone().filter(|kind| !kind.is_empty()).or(of_config),
+            annotations: annotated.annotations,
+        })
+    }
 }
 
 /// Why a document is no list of referrers.
@@ -102,6 +129,30 @@ mod tests {
         assert_eq!(parse_referrers(&document).unwrap(), listed);
         assert_eq!(parse_referrers(br#"{"schemaVersion":2,"manifests":null}"#).unwrap(), []);
         assert_eq!(parse_referrers(b"{}").unwrap(), []);
+    }
+
+    #[test]
+    fn a_manifest_is_listed_by_what_it_says_of_itself() {
+        let described = |text: &str| {
+            let facts = ManifestFacts::parse(text.as_bytes(), None).unwrap();
+            Referrer::describe(text.as_bytes(), Digest::sha256_of(text.as_bytes()), &facts)
+        };
+        let empty = Digest::sha256_of(b"{}");
+        let config =
+            format!(r#""config":{{"mediaType":"application/vnd.example.config","digest":"{empty}","size":2}}"#);
+        let image = format!(
+            r#"{{"mediaType":"application/vnd.oci.image.manifest.v1+json",{config},"layers":[],"annotations":{{"a":"b"}}}}"#
+        );
+        let listed = described(&image).unwrap();
+        assert_eq!(listed.artifact_type.as_deref(), Some("application/vnd.example.config"));
+        assert_eq!(listed.annotations, Some([("a".to_owned(), "b".to_owned())].into()));
+        assert_eq!(listed.size, image.len() as u64);
+
+        let named = image.replacen('{', r#"{"artifactType":"application/vnd.example.sbom","#, 1);
+        assert_eq!(described(&named).unwrap().artifact_type.as_deref(), Some("application/vnd.example.sbom"));
+        let index = r#"{"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#;
+        assert_eq!(described(index).unwrap().artifact_type, None);
+        assert!(described(&image.replace(r#""b""#, "1")).is_err(), "annotations are text");
     }
 
     #[test]
