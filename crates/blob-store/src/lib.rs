@@ -1,5 +1,5 @@
-//! Content-addressed bytes: blobs that are complete and never change ([`BlobStore`]), and blobs that still grow
-//! ([`Staging`]).
+//! Content-addressed bytes: blobs that are complete and never change ([`BlobStore`]), and blobs that still grow: filled
+//! from elsewhere ([`Staging`]) or pushed here ([`Uploads`]).
 //!
 //! It must not know repositories, tags, HTTP or SQL: a blob is a digest and its bytes.
 //!
@@ -19,6 +19,7 @@ mod locks;
 mod memory;
 mod range_set;
 mod staging;
+mod uploads;
 
 pub use blob_store::{BlobRead, BlobStore, StoredBlob};
 pub use buffer_pool::{BufferPool, PoolBuffer};
@@ -30,3 +31,4 @@ pub use range_set::RangeSet;
 pub use staging::blob::StagedBlob;
 pub use staging::map::StagedNote;
 pub use staging::{StagedSummary, Staging};
+pub use uploads::{Mark, Unpublished, Upload, Uploads};

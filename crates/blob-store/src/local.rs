@@ -64,6 +64,16 @@ impl LocalStore {
         Ok(Self { inner: Arc::new(inner) })
     }
 
+    /// Makes a complete file a blob; its caller has verified the digest. Blocking.
+    pub(crate) fn take_over(&self, digest: &Digest, sealed: &SealedFile<'_>) -> Result<(), CommitError> {
+        self.inner.committer.commit(digest, sealed)
+    }
+
+    /// Creates a folder beside the blobs where it is missing, with a durable name. Blocking.
+    pub(crate) fn create_folder(&self, folder: &Path) -> Result<(), StoreError> {
+        self.inner.committer.create_folder(folder)
+    }
+
     async fn blocking<T, F>(&self, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,

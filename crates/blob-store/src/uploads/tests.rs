@@ -1,0 +1,121 @@
+//! Uploads from their first byte to a blob, and what stands in between.
+
+use bytes::Bytes;
+use oci::{Digest, DigestAlgorithm, UploadId};
+use tempfile::TempDir;
+
+use super::{Unpublished, Uploads};
+use crate::blob_store::BlobStore;
+use crate::error::StoreError;
+use crate::local::LocalStore;
+
+const SHA256: DigestAlgorithm = DigestAlgorithm::Sha256;
+const SHA512: DigestAlgorithm = DigestAlgorithm::Sha512;
+
+fn opened(folder: &TempDir) -> Uploads {
+    Uploads::open(folder.path(), LocalStore::open(folder.path()).unwrap()).unwrap()
+}
+
+fn id() -> UploadId {
+    uuid::Uuid::new_v4().to_string().parse().unwrap()
+}
+
+fn pieces(text: &'static str) -> Vec<Bytes> {
+    text.as_bytes().chunks(3).map(Bytes::from_static).collect()
+}
+
+#[tokio::test]
+async fn pieces_become_a_blob_and_nothing_is_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let (uploads, id) = (opened(&folder), id());
+    let mut upload = uploads.create(&id, SHA256).await.unwrap();
+    upload.append(pieces("hello, ")).await.unwrap();
+    upload.append(Vec::new()).await.unwrap();
+    upload.append(pieces("world")).await.unwrap();
+    upload.sync().await.unwrap();
+    assert_eq!(uploads.list().unwrap(), [id]);
+    let digest = Digest::sha256_of(b"hello, world");
+    assert!(upload.is_hashed(SHA256));
+    assert_eq!(upload.digest(SHA256).await.unwrap(), digest);
+    uploads.publish(&digest, &upload).await.unwrap();
+    assert_eq!(uploads.store().stat(&digest).await.unwrap(), Some(12));
+    assert_eq!(uploads.list().unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_blob_that_is_there_is_kept_and_the_upload_goes() {
+    let folder = tempfile::tempdir().unwrap();
+    let uploads = opened(&folder);
+    let digest = Digest::sha256_of(b"same");
+    for _ in 0..2 {
+        let mut upload = uploads.create(&id(), SHA256).await.unwrap();
+        upload.append(pieces("same")).await.unwrap();
+        uploads.publish(&digest, &upload).await.unwrap();
+        assert_eq!(uploads.list().unwrap(), []);
+    }
+    assert_eq!(uploads.store().list().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_later_process_goes_on_where_it_was_acknowledged() {
+    let folder = tempfile::tempdir().unwrap();
+    let id = id();
+    let mut upload = opened(&folder).create(&id, SHA256).await.unwrap();
+    upload.append(pieces("acknowledged and more")).await.unwrap();
+    drop(upload);
+
+    let uploads = opened(&folder);
+    assert!(uploads.reopen(&id, 1000).await.unwrap().is_none(), "bytes that are not there");
+    let mut upload = uploads.reopen(&id, 12).await.unwrap().unwrap();
+    assert!(!upload.is_hashed(SHA256));
+    upload.append(pieces(" once")).await.unwrap();
+    assert_eq!(upload.len(), 17);
+    assert_eq!(upload.digest(SHA512).await.unwrap(), Digest::of(SHA512, b"acknowledged once"));
+    assert_eq!(upload.digest(SHA256).await.unwrap(), Digest::sha256_of(b"acknowledged once"));
+    uploads.remove(&id).await.unwrap();
+    uploads.remove(&id).await.unwrap();
+    assert!(uploads.reopen(&id, 0).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_chunk_can_be_taken_back_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let uploads = opened(&folder);
+    let mut upload = uploads.create(&id(), SHA256).await.unwrap();
+    upload.append(pieces("good")).await.unwrap();
+    let mark = upload.mark();
+    upload.append(pieces(" and bad")).await.unwrap();
+    upload.rewind(mark).await.unwrap();
+    upload.append(pieces(" again")).await.unwrap();
+    let digest = Digest::sha256_of(b"good again");
+    assert_eq!(upload.digest(SHA256).await.unwrap(), digest);
+    uploads.publish(&digest, &upload).await.unwrap();
+    assert_eq!(uploads.store().stat(&digest).await.unwrap(), Some(10));
+}
+
+#[tokio::test]
+async fn a_store_that_takes_no_blob_leaves_the_upload() {
+    let folder = tempfile::tempdir().unwrap();
+    let (uploads, id) = (opened(&folder), id());
+    let mut upload = uploads.create(&id, SHA256).await.unwrap();
+    upload.append(pieces("bytes")).await.unwrap();
+    let digest = Digest::sha256_of(b"bytes");
+    let shard = folder.path().join("blobs/sha256").join(&digest.hex()[..2]);
+    std::fs::write(&shard, "in the way").unwrap();
+    let refused = uploads.publish(&digest, &upload).await;
+    assert!(matches!(refused, Err(Unpublished::Kept(StoreError::Io { .. }))), "{refused:?}");
+    assert_eq!(uploads.list().unwrap(), [id]);
+    std::fs::remove_file(&shard).unwrap();
+    uploads.publish(&digest, &upload).await.unwrap();
+    assert_eq!(uploads.store().stat(&digest).await.unwrap(), Some(5));
+}
+
+#[tokio::test]
+async fn foreign_files_are_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let uploads = opened(&folder);
+    let foreign = folder.path().join("uploads/notes.txt");
+    std::fs::write(&foreign, "mine").unwrap();
+    assert_eq!(uploads.list().unwrap(), []);
+    assert!(foreign.exists());
+}
