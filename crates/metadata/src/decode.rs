@@ -23,6 +23,10 @@ impl Columns<'_> {
         self.get(column)
     }
 
+    pub(crate) fn text_unless_null(&self, column: &'static str) -> Result<Option<String>, MetadataError> {
+        self.get(column)
+    }
+
     pub(crate) fn parsed<T>(&self, column: &'static str) -> Result<T, MetadataError>
     where
         T: FromStr<Err: Error + Send + Sync + 'static>,

@@ -1,4 +1,5 @@
-//! What Transship knows about content, as rows: repositories, tags and their history, links, manifests' facts, blobs.
+//! What Transship knows about content, as rows: repositories, tags and their history, links, manifests' facts, blobs;
+//! and of hosted repositories everything but the bytes (`hosted`).
 //!
 //! Must not know the bytes of blobs, HTTP, or what a row leads a caller to do. Invariant: one process writes, through
 //! one connection, so no caller ever meets a locked database; everything read back is parsed into the types of `oci`,
@@ -9,6 +10,7 @@ mod decode;
 mod descriptors;
 mod encode;
 mod error;
+mod hosted;
 mod links;
 mod manifests;
 mod metadata;
@@ -25,6 +27,10 @@ mod tags;
 pub use blobs::BlobRow;
 pub use descriptors::DescriptorRow;
 pub use error::MetadataError;
+pub use hosted::{
+    DeleteRefused, HostedReferrer, HostedTagEvent, HostedTagRow, MountFrom, Mounted, NewManifest, PushRefused,
+    UploadRow,
+};
 pub use manifests::ManifestRow;
 pub use metadata::Metadata;
 pub use referrers::ReferrersRow;

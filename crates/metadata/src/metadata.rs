@@ -76,6 +76,13 @@ impl Metadata {
         Ok(self.shared.writer.begin_with(sql::BEGIN).await?)
     }
 
+    /// The same, with a commit that survives a power loss (SQLite's `synchronous=FULL`): for what a client is told of as
+    /// done. How the connection syncs is set by each transaction for itself; a single statement after this one syncs too,
+    /// which is slower and no harm.
+    pub(crate) async fn begin_durable(&self) -> Result<Transaction<'static, Sqlite>, MetadataError> {
+        Ok(self.shared.writer.begin_with(sql::BEGIN_DURABLE).await?)
+    }
+
     /// Tells this opening of the database from all others: sequence numbers are only compared within one.
     pub(crate) fn session(&self) -> i64 {
         self.shared.session

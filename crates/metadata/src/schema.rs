@@ -15,15 +15,23 @@
 //!  manifests           digest ──▶ media_type, size               facts of bytes that lie in the blob store
 //!  └─ descriptors      manifest, digest ──▶ media_type, size     what it says of each of its children
 //!  blobs               digest ──▶ size_bytes, last_used          what the blob store holds, for the budget
+//!
+//!  hosted_blobs        digest ──▶ size_bytes                     what was pushed; never evicted, only deleted
+//!  ├─ hosted_links     repo, name, digest                        this name has the blob
+//!  └─ hosted_manifests repo, name, digest ──▶ media_type, …      this name has the manifest; subject, who pushed it
+//!     ├─ hosted_children  repo, name, manifest, digest           what it needs
+//!     └─ hosted_tags      repo, name, tag ──▶ digest             and hosted_tag_events: every change and by whom
+//!  upload_sessions     id ──▶ repo, name, principal, acknowledged
 //! ```
 
 use sqlx::SqlSafeStr as _;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 
-const SQLITE: [(i64, &str, &str); 3] = [
+const SQLITE: [(i64, &str, &str); 4] = [
     (1, "initial", include_str!("../migrations/sqlite/0001_initial.sql")),
     (2, "links are confirmed", include_str!("../migrations/sqlite/0002_links_are_confirmed.sql")),
     (3, "referrers", include_str!("../migrations/sqlite/0003_referrers.sql")),
+    (4, "hosted", include_str!("../migrations/sqlite/0004_hosted.sql")),
 ];
 
 /// The newest schema this build knows.

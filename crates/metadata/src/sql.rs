@@ -1,8 +1,9 @@
 //! Every statement, on one page.
 //!
 //! Must not know who runs them. Invariant: apart from SQLite's own at the top, this is SQL that SQLite and PostgreSQL both
-//! read alike (`$1`, `ON CONFLICT`, no functions of one engine); no statement is put together at run time. The order of
-//! names and tags is left to Rust, because engines collate differently.
+//! read alike (`$1`, `ON CONFLICT`, no functions of one engine); no statement is put together at run time. In the cache's
+//! tables the order of names and tags is left to Rust, because engines collate differently; the hosted tables, which are
+//! read in pages, are compared by bytes in every engine.
 
 macro_rules! statements {
     ($($name:ident = $text:expr;)*) => {
@@ -16,7 +17,8 @@ macro_rules! statements {
 
 statements! {
     // --- SQLite's own
-    BEGIN = "BEGIN IMMEDIATE";
+    BEGIN = "PRAGMA synchronous = NORMAL; BEGIN IMMEDIATE";
+    BEGIN_DURABLE = "PRAGMA synchronous = FULL; BEGIN IMMEDIATE";
     CHECK = "PRAGMA quick_check(1)";
     FORGET_FREE_PAGES = "VACUUM";
     CUT_LOG = "PRAGMA wal_checkpoint(TRUNCATE)";
@@ -93,6 +95,69 @@ statements! {
     LIST_BLOBS = "SELECT digest, size_bytes, last_used FROM blobs ORDER BY last_used, digest";
     OLDEST_BLOBS = "SELECT digest, size_bytes, last_used FROM blobs ORDER BY last_used, digest LIMIT $1";
     TOUCH_BLOB = "UPDATE blobs SET last_used = $2 WHERE digest = $1";
+
+    // --- hosted: uploads under way
+    INSERT_UPLOAD = "INSERT INTO upload_sessions (id, repo, name, principal, algorithm, acknowledged, touched_at) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7)";
+    ACKNOWLEDGE_UPLOAD = "UPDATE upload_sessions SET acknowledged = $2, touched_at = $3 WHERE id = $1";
+    DELETE_UPLOAD = "DELETE FROM upload_sessions WHERE id = $1";
+    LIST_UPLOADS = "SELECT id, repo, name, principal, algorithm, acknowledged, touched_at FROM upload_sessions";
+
+    // --- hosted: blobs
+    PUT_HOSTED_BLOB = "INSERT INTO hosted_blobs (digest, size_bytes, stored_at) VALUES ($1, $2, $3) \
+        ON CONFLICT (digest) DO NOTHING";
+    LINK_HOSTED_BLOB = "INSERT INTO hosted_links (repo, name, digest, linked_at) VALUES ($1, $2, $3, $4) \
+        ON CONFLICT (repo, name, digest) DO UPDATE SET linked_at = excluded.linked_at";
+    UNLINK_HOSTED_BLOB = "DELETE FROM hosted_links WHERE repo = $1 AND name = $2 AND digest = $3";
+    FIND_HOSTED_BLOB = "SELECT b.size_bytes FROM hosted_links l JOIN hosted_blobs b ON b.digest = l.digest \
+        WHERE l.repo = $1 AND l.name = $2 AND l.digest = $3";
+    WHERE_HOSTED_BLOB_IS = "SELECT DISTINCT repo FROM hosted_links WHERE digest = $1";
+    HAS_HOSTED_BLOB = "SELECT 1 FROM hosted_blobs WHERE digest = $1";
+    FORGET_HOSTED_BLOB = "DELETE FROM hosted_blobs WHERE digest = $1 \
+        AND NOT EXISTS (SELECT 1 FROM hosted_links l WHERE l.digest = $1) \
+        AND NOT EXISTS (SELECT 1 FROM hosted_manifests m WHERE m.digest = $1)";
+    UNNEEDED_HOSTED_BLOBS = "SELECT digest FROM hosted_blobs b \
+        WHERE NOT EXISTS (SELECT 1 FROM hosted_links l WHERE l.digest = b.digest) \
+        AND NOT EXISTS (SELECT 1 FROM hosted_manifests m WHERE m.digest = b.digest)";
+
+    // --- hosted: manifests and what they list
+    PUT_HOSTED_MANIFEST = "INSERT INTO hosted_manifests (repo, name, digest, media_type, size_bytes, subject, \
+            artifact_type, referrer, pushed_at, pushed_by) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
+        ON CONFLICT (repo, name, digest) DO UPDATE SET pushed_at = excluded.pushed_at, pushed_by = excluded.pushed_by";
+    FIND_HOSTED_MANIFEST = "SELECT media_type, size_bytes FROM hosted_manifests \
+        WHERE repo = $1 AND name = $2 AND digest = $3";
+    DELETE_HOSTED_MANIFEST = "DELETE FROM hosted_manifests WHERE repo = $1 AND name = $2 AND digest = $3";
+    PUT_HOSTED_CHILD = "INSERT INTO hosted_children (repo, name, manifest, digest) VALUES ($1, $2, $3, $4) \
+        ON CONFLICT (repo, name, manifest, digest) DO NOTHING";
+    HOLDERS_OF_HOSTED = "SELECT manifest FROM hosted_children WHERE repo = $1 AND name = $2 AND digest = $3";
+    LIST_HOSTED_REFERRERS = "SELECT digest, artifact_type FROM hosted_manifests \
+        WHERE repo = $1 AND name = $2 AND subject = $3 AND digest > $4 AND ($5 IS NULL OR artifact_type = $5) \
+        ORDER BY digest LIMIT $6";
+    HOSTED_REFERRER = "SELECT referrer FROM hosted_manifests WHERE repo = $1 AND name = $2 AND digest = $3";
+    LIST_HOSTED_NAMES = "SELECT DISTINCT name FROM hosted_manifests WHERE repo = $1 AND name > $2 \
+        ORDER BY name LIMIT $3";
+    HAS_HOSTED_NAME = "SELECT 1 FROM hosted_manifests WHERE repo = $1 AND name = $2 \
+        UNION SELECT 1 FROM hosted_links WHERE repo = $1 AND name = $2 LIMIT 1";
+    HAS_HOSTED_CONTENT = "SELECT 1 FROM hosted_manifests WHERE repo = $1 \
+        UNION SELECT 1 FROM hosted_links WHERE repo = $1 LIMIT 1";
+
+    // --- hosted: tags
+    FIND_HOSTED_TAG = "SELECT digest FROM hosted_tags WHERE repo = $1 AND name = $2 AND tag = $3";
+    RESOLVE_HOSTED_TAG = "SELECT t.digest, m.media_type FROM hosted_tags t JOIN hosted_manifests m \
+            ON m.repo = t.repo AND m.name = t.name AND m.digest = t.digest \
+        WHERE t.repo = $1 AND t.name = $2 AND t.tag = $3";
+    LIST_HOSTED_TAGS = "SELECT tag FROM hosted_tags WHERE repo = $1 AND name = $2 AND tag > $3 ORDER BY tag LIMIT $4";
+    TAGS_OF_HOSTED = "SELECT tag FROM hosted_tags WHERE repo = $1 AND name = $2 AND digest = $3";
+    POINT_HOSTED_TAG = "INSERT INTO hosted_tags (repo, name, tag, digest, tagged_at, tagged_by) \
+        VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (repo, name, tag) DO UPDATE SET \
+            digest = excluded.digest, tagged_at = excluded.tagged_at, tagged_by = excluded.tagged_by";
+    DELETE_HOSTED_TAG = "DELETE FROM hosted_tags WHERE repo = $1 AND name = $2 AND tag = $3";
+    RECORD_HOSTED_TAG_EVENT = "INSERT INTO hosted_tag_events (repo, name, tag, digest, happened_at, principal) \
+        VALUES ($1, $2, $3, $4, $5, $6)";
+    PRUNE_HOSTED_TAG_EVENTS = "DELETE FROM hosted_tag_events WHERE repo = $1 AND name = $2 AND tag = $3 AND id NOT IN (\
+        SELECT id FROM hosted_tag_events WHERE repo = $1 AND name = $2 AND tag = $3 ORDER BY id DESC LIMIT $4)";
+    HOSTED_TAG_HISTORY = "SELECT digest, happened_at, principal FROM hosted_tag_events \
+        WHERE repo = $1 AND name = $2 AND tag = $3 ORDER BY id DESC LIMIT $4";
 }
 
 #[cfg(test)]
@@ -100,8 +165,9 @@ mod tests {
     use sqlx::{AssertSqlSafe, Executor as _, Row as _, SqlSafeStr as _};
 
     use super::{
-        ALL, FIND_BLOB, FIND_LISTED, FIND_MANIFEST, FIND_REFERRERS, FIND_TAG, IS_LINKED, LIST_BLOBS, OLDEST_BLOBS,
-        TAG_HISTORY,
+        ALL, FIND_BLOB, FIND_HOSTED_BLOB, FIND_HOSTED_MANIFEST, FIND_LISTED, FIND_MANIFEST, FIND_REFERRERS, FIND_TAG,
+        HOLDERS_OF_HOSTED, IS_LINKED, LIST_BLOBS, LIST_HOSTED_NAMES, LIST_HOSTED_REFERRERS, LIST_HOSTED_TAGS,
+        OLDEST_BLOBS, RESOLVE_HOSTED_TAG, TAG_HISTORY, TAGS_OF_HOSTED, WHERE_HOSTED_BLOB_IS,
     };
     use crate::metadata::Metadata;
 
@@ -134,6 +200,15 @@ mod tests {
             LIST_BLOBS,
             OLDEST_BLOBS,
             TAG_HISTORY,
+            FIND_HOSTED_BLOB,
+            FIND_HOSTED_MANIFEST,
+            HOLDERS_OF_HOSTED,
+            LIST_HOSTED_NAMES,
+            LIST_HOSTED_REFERRERS,
+            LIST_HOSTED_TAGS,
+            RESOLVE_HOSTED_TAG,
+            TAGS_OF_HOSTED,
+            WHERE_HOSTED_BLOB_IS,
         ] {
             let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {text}"));
             let plan = sqlx::query(explain).fetch_all(metadata.readers()).await.unwrap();

@@ -9,6 +9,7 @@ mod concurrency;
 mod content;
 mod damage;
 mod fixture;
+mod hosted;
 mod opening;
 mod repositories;
 mod sealing;

@@ -1,0 +1,19 @@
+//! What hosted repositories hold: blobs and who links them, manifests and what they need, tags, uploads under way.
+//!
+//! Must not know bytes, nor what the cache holds: no statement here reads or writes a table of the cache. Invariants: a
+//! manifest's row exists only while everything it lists was linked under its name when it came; a change that a client
+//! is told of as done is on disk before this returns (`begin_durable`).
+
+mod blobs;
+mod deletes;
+mod events;
+mod listing;
+mod manifests;
+mod uploads;
+
+pub use blobs::{MountFrom, Mounted};
+pub use deletes::DeleteRefused;
+pub use events::HostedTagEvent;
+pub use listing::{HostedReferrer, HostedTagRow};
+pub use manifests::{NewManifest, PushRefused};
+pub use uploads::UploadRow;
