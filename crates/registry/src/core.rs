@@ -13,14 +13,17 @@ use tokio::sync::watch;
 
 use crate::access::EntranceLogin;
 use crate::cache::Cache;
+use crate::counters::Counters;
 use crate::error::PullError;
 use crate::exchange_log::ExchangeLogs;
 use crate::fill::Fills;
+use crate::hosted::{Hosted, HostedRepository, HostedSpec};
 use crate::metrics::Metrics;
 use crate::observe::Observer;
 use crate::pull::{Memory, SingleFlight, TagFlight};
 use crate::repositories::{
-    Provenance, Repository, RepositoryMap, RepositorySpec, Source, UpstreamDefaults, builtin_specs,
+    AnyRepository, ConfiguredRepository, Provenance, Repository, RepositoryMap, RepositorySpec, Source,
+    UpstreamDefaults, builtin_specs,
 };
 
 /// Time to the first response header, whatever upstream does (containerd gives up at 30 s).
@@ -31,6 +34,7 @@ pub(crate) struct Core {
     pub(crate) metadata: Metadata,
     pub(crate) cache: Arc<Cache>,
     pub(crate) fills: Fills,
+    pub(crate) hosted: Arc<Hosted>,
     pub(crate) memory: Memory,
     pub(crate) tag_flights: Arc<SingleFlight<TagFlight>>,
     pub(crate) manifest_flights: Arc<SingleFlight<crate::pull::ManifestFlight>>,
@@ -51,7 +55,7 @@ pub(crate) struct Core {
 /// What the configuration file says of repositories.
 #[derive(Clone, Debug)]
 pub(crate) struct FileRepositories {
-    pub(crate) specs: Vec<RepositorySpec>,
+    pub(crate) specs: Vec<ConfiguredRepository>,
     pub(crate) builtin: Builtins,
     /// How clients of all upstreams behave.
     pub(crate) upstream: UpstreamDefaults,
@@ -73,8 +77,15 @@ impl std::fmt::Debug for Core {
 }
 
 impl Core {
-    pub(crate) fn new(metadata: Metadata, cache: Arc<Cache>, metrics: Metrics, file: FileRepositories) -> Self {
+    pub(crate) fn new(
+        metadata: Metadata,
+        cache: Arc<Cache>,
+        hosted: Arc<Hosted>,
+        metrics: Metrics,
+        file: FileRepositories,
+    ) -> Self {
         Self {
+            hosted,
             fills: Fills::new(cache.clone(), metadata.clone(), metrics.clone()),
             metadata,
             cache,
@@ -132,7 +143,8 @@ impl Core {
     pub(crate) async fn rebuild_map(&self) -> Result<(), PullError> {
         let rows = self.metadata.list_repositories().await.map_err(|e| PullError::storage(&e))?;
         let file = self.file.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let mut specs: Vec<(RepositorySpec, Source)> = file.specs.into_iter().map(|s| (s, Source::File)).collect();
+        let mut specs: Vec<(ConfiguredRepository, Source)> =
+            file.specs.into_iter().map(|s| (s, Source::File)).collect();
         for row in rows {
             match serde_json::from_str(&row.document)
                 .map_err(|e| e.to_string())
@@ -159,23 +171,43 @@ impl Core {
     }
 
     /// Builds repositories from specs; the first spec of a key wins.
-    fn install(&self, specs: Vec<(RepositorySpec, Source)>, upstream: &UpstreamDefaults) {
+    fn install(&self, specs: Vec<(ConfiguredRepository, Source)>, upstream: &UpstreamDefaults) {
         let old = self.map.load();
-        let mut repositories: Vec<Arc<Repository>> = Vec::with_capacity(specs.len());
+        let mut built: Vec<AnyRepository> = Vec::with_capacity(specs.len());
         for (spec, source) in specs {
-            if repositories.iter().any(|r| r.spec().key == spec.key) {
+            if built.iter().any(|repo| repo.key() == spec.key()) {
                 continue;
             }
-            let kept = old.get(spec.key.as_ref()).filter(|r| r.source() == source && r.is_as(&spec, upstream));
-            match kept.cloned().map_or_else(|| self.build(spec.clone(), source, upstream), Ok) {
-                Ok(repository) => repositories.push(repository),
-                Err(why) => tracing::error!(repo_key = %spec.key, why, "a repository cannot be set up and is left out"),
+            let key = spec.key().clone();
+            match spec {
+                ConfiguredRepository::Hosted(spec) => built.push(AnyRepository::Hosted(self.host(*spec, source))),
+                ConfiguredRepository::Proxy(spec) => {
+                    let kept = old.get(key.as_ref()).filter(|r| r.source() == source && r.is_as(&spec, upstream));
+                    match kept.cloned().map_or_else(|| self.build(*spec, source, upstream), Ok) {
+                        Ok(repository) => built.push(AnyRepository::Proxy(repository)),
+                        Err(why) => {
+                            tracing::error!(repo_key = %key, why, "a repository cannot be set up and is left out");
+                        }
+                    }
+                }
             }
         }
-        self.exchanges.keep_only(|key| repositories.iter().any(|repository| **repository.key() == *key));
-        self.metrics.repositories.set(i64::try_from(repositories.len()).unwrap_or(i64::MAX));
-        self.map.store(Arc::new(RepositoryMap::new(repositories)));
+        self.exchanges.keep_only(|key| built.iter().any(|repository| repository.key().as_str() == key));
+        self.metrics.repositories.set(i64::try_from(built.len()).unwrap_or(i64::MAX));
+        let (mut proxies, mut hosted) = (Vec::new(), Vec::new());
+        for repository in built {
+            match repository {
+                AnyRepository::Proxy(repository) => proxies.push(repository),
+                AnyRepository::Hosted(repository) => hosted.push(repository),
+            }
+        }
+        self.map.store(Arc::new(RepositoryMap::new(proxies, hosted)));
         self.changes.send_modify(|generation| *generation += 1);
+    }
+
+    fn host(&self, spec: HostedSpec, source: Source) -> Arc<HostedRepository> {
+        let counters = Counters::new(Arc::from(spec.key.as_ref()), self.metrics.clone());
+        Arc::new(HostedRepository::new(spec, source, Arc::new(counters)))
     }
 
     fn build(
@@ -199,8 +231,8 @@ impl Core {
     }
 }
 
-fn parse(key: RepoKey, document: &serde_json::Value, provenance: Provenance) -> Result<RepositorySpec, String> {
-    RepositorySpec::from_document(key, document, provenance).map_err(|problems| {
+fn parse(key: RepoKey, document: &serde_json::Value, provenance: Provenance) -> Result<ConfiguredRepository, String> {
+    ConfiguredRepository::from_document(key, document, provenance).map_err(|problems| {
         problems.iter().map(|p| format!("{}: {}", p.path, p.message)).collect::<Vec<_>>().join("; ")
     })
 }

@@ -35,6 +35,11 @@ impl Counters {
         Self { repo_key, metrics, pulled: Default::default(), served: Default::default() }
     }
 
+    /// The repository's key.
+    pub(crate) fn repo_key(&self) -> &Arc<str> {
+        &self.repo_key
+    }
+
     /// Counts one answered pull.
     pub fn pulled(&self, kind: PullKind, outcome: PullOutcome) {
         let counter = &self.pulled[kind as usize][outcome as usize];

@@ -11,6 +11,8 @@ use client::ClientError;
 use oci::Digest;
 use serde_json::{Value, json};
 
+use crate::hosted::HostedError;
+
 /// What an upstream answered, for the error's `detail`.
 #[derive(Clone, Debug)]
 pub struct UpstreamSaid {
@@ -146,6 +148,9 @@ pub enum PullError {
     /// The thing asked for exists but is not supported here.
     #[error("{0}")]
     Unsupported(Arc<str>),
+    /// A hosted repository refused; no upstream has a say in it.
+    #[error(transparent)]
+    Hosted(#[from] HostedError),
     /// Our own store or database failed.
     #[error("local storage failed: {0}")]
     Storage(Arc<str>),
@@ -191,6 +196,7 @@ impl PullError {
             | Self::NameUnknown(_)
             | Self::Unauthorized { .. }
             | Self::Unsupported(_)
+            | Self::Hosted(_)
             | Self::Storage(_)
             | Self::ShuttingDown => None,
         }
@@ -223,6 +229,7 @@ impl PullError {
             | Self::NameUnknown(_)
             | Self::Unauthorized { .. }
             | Self::Unsupported(_)
+            | Self::Hosted(_)
             | Self::Storage(_)
             | Self::ShuttingDown => None,
         }

@@ -7,6 +7,7 @@
 //! * Upstream sees each byte of a blob once, however many clients ask for it.
 //! * A digest, and a tag inside its time to live, is answered without SQL and without upstream.
 //! * The cache answers when upstream cannot; starting needs no network.
+//! * A push that was acknowledged is on disk, and is never evicted.
 
 mod access;
 mod cache;
@@ -16,6 +17,7 @@ mod error;
 mod exchange_log;
 mod explain;
 mod fill;
+mod hosted;
 mod metrics;
 mod observe;
 mod outcome;
@@ -40,13 +42,18 @@ pub use explain::{
     ExplainedUpstream, Explanation, ImageAddress, InvalidImageAddress, OfflineAnswer, PartKind, Presence,
 };
 pub use fill::{BlobStream, Piece};
+pub use hosted::{
+    At, BodyStream, CatalogPage, Chunk, HostedError, HostedRepository, HostedRoute, HostedSpec, ManifestPush, Mount,
+    Place, PushLimits, PushPolicy, PushedManifest, Pusher, ReferrersPage, ReferrersQuery, Shown,
+};
 pub use metrics::{Metrics, PullKind};
 pub use outcome::{Freshness, PullOutcome};
 pub use pull::{AtHand, BlobFacts, ManifestAnswer, OpenBlob, ReferrersAnswer, TagsAnswer, TagsQuery};
 pub use registry::{Readiness, Registry, RegistryConfig, StartError, Stores};
 pub use repositories::{
-    FIELDS, FieldDoc, FieldProblem, FillOnRange, HeaderTrace, HealthCheck, NetworkSpec, Provenance, ReferrersSource,
-    Repository, RepositoryAdmin, RepositoryError, RepositorySpec, RepositoryView, Route, RouteQuery, Source, Strategy,
-    TagPattern, UpstreamDefaults, UpstreamSpec, parse_duration, parse_size, read_own_limits,
+    ConfiguredRepository, FIELDS, FieldDoc, FieldProblem, FillOnRange, HeaderTrace, HealthCheck, NetworkSpec,
+    Provenance, ReferrersSource, Repository, RepositoryAdmin, RepositoryError, RepositorySpec, RepositoryView, Route,
+    RouteQuery, Source, Strategy, TagPattern, UpstreamDefaults, UpstreamSpec, parse_duration, parse_size,
+    read_own_limits,
 };
 pub use trace::TraceParent;

@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use blob_store::{BlobStore, Staging};
+use blob_store::{BlobStore, Staging, Uploads};
 use metadata::Metadata;
-use oci::{Digest, RangeHeader, Reference, RepositoryName};
+use oci::{Digest, DigestAlgorithm, RangeHeader, Reference, RepoKey, RepositoryName, UploadId};
 use tokio::sync::watch;
 
 use crate::access::{Action, Admission, CallerCredential, EntranceAsks, EntranceLogin, Principal};
@@ -19,13 +19,20 @@ use crate::error::PullError;
 use crate::exchange_log::LoggedExchange;
 use crate::explain::{Explanation, ImageAddress};
 use crate::fill::{Edge, Origin};
+use crate::hosted::{
+    At, CatalogPage, Chunk, Hosted, HostedError, HostedRepository, HostedRoute, ManifestPush, Mount, Place,
+    PushedManifest, Pusher, ReferrersPage, ReferrersQuery, Shown,
+};
 use crate::metrics::Metrics;
 use crate::pull::{AtHand, BlobFacts, ManifestAnswer, OpenBlob, ReferrersAnswer, TagsAnswer, TagsQuery};
-use crate::repositories::{Repository, RepositoryAdmin, RepositorySpec, Route, RouteQuery, UpstreamDefaults};
+use crate::repositories::{ConfiguredRepository, Repository, RepositoryAdmin, Route, RouteQuery, UpstreamDefaults};
 use crate::sources::keep_checking;
 
 /// How often access times go to the database.
 const FLUSH_EVERY: Duration = Duration::from_secs(2);
+
+/// How often uploads that nobody goes on with are looked for.
+const SWEEP_EVERY: Duration = Duration::from_secs(30);
 
 /// How a registry behaves.
 #[derive(Clone, Debug)]
@@ -35,7 +42,7 @@ pub struct RegistryConfig {
     /// Whether the well-known upstreams are there.
     pub builtins: Builtins,
     /// Repositories of the configuration file.
-    pub repositories: Vec<RepositorySpec>,
+    pub repositories: Vec<ConfiguredRepository>,
     /// How upstream clients behave.
     pub upstream: UpstreamDefaults,
     /// Ports of the listeners for all repositories: none may claim one for itself.
@@ -48,6 +55,8 @@ pub struct Stores {
     pub blobs: Arc<dyn BlobStore>,
     /// Growing objects.
     pub staging: Staging,
+    /// Uploads under way, and the store of what was pushed.
+    pub uploads: Uploads,
     /// Rows.
     pub metadata: Metadata,
 }
@@ -76,14 +85,17 @@ pub struct Registry {
 impl Registry {
     /// Starts over `stores`: takes over what is there and resumes fills of a former run in the background.
     pub async fn start(config: RegistryConfig, stores: Stores, metrics: Metrics) -> Result<Self, StartError> {
-        let Stores { blobs, staging, metadata } = stores;
+        let Stores { blobs, staging, uploads, metadata } = stores;
         let cache = Cache::open(blobs, staging, metadata.clone(), config.cache_max_bytes, metrics.clone()).await?;
         let file = FileRepositories { specs: config.repositories, builtin: config.builtins, upstream: config.upstream };
-        let core = Arc::new(Core::new(metadata, Arc::new(cache), metrics, file).with_main_ports(config.main_ports));
+        let hosted = Arc::new(Hosted::open(uploads, metadata.clone()).await.map_err(PullError::from)?);
+        let core = Core::new(metadata, Arc::new(cache), hosted, metrics, file).with_main_ports(config.main_ports);
+        let core = Arc::new(core);
         core.rebuild_map().await?;
         let registry = Self { core, stopping: Arc::default() };
         tokio::spawn(registry.clone().keep_house());
         tokio::spawn(registry.clone().resume_fills());
+        tokio::spawn(registry.clone().keep_hosted());
         let stopping = registry.stopping.clone();
         tokio::spawn(keep_checking(registry.core.clone(), move || stopping.load(Ordering::Relaxed)));
         Ok(registry)
@@ -140,9 +152,25 @@ impl Registry {
         Box::pin(crate::access::log_in(repository, caller)).await
     }
 
+    /// Finds the repository of any kind that answers a request.
+    pub fn locate(&self, query: &RouteQuery<'_>) -> Result<Place, PullError> {
+        let place = self.core.map().locate(query)?;
+        if let Place::Proxy(route) = &place {
+            route.repo.sources().usage().touch();
+        }
+        Ok(place)
+    }
+
     /// Pulls a manifest by tag or digest.
-    pub async fn pull_manifest(&self, route: &Route, reference: &Reference) -> Result<ManifestAnswer, PullError> {
-        crate::pull::pull_manifest(&self.core, route, reference).await
+    pub async fn pull_manifest(
+        &self,
+        at: impl Into<At<'_>>,
+        reference: &Reference,
+    ) -> Result<ManifestAnswer, PullError> {
+        match at.into() {
+            At::Proxy(route) => crate::pull::pull_manifest(&self.core, route, reference).await,
+            At::Hosted(route) => crate::hosted::pull_manifest(&self.core, route, reference).await,
+        }
     }
 
     /// Answers a pull of a tag if that needs no waiting; `None` says nothing about the pull. `tag` is as written.
@@ -153,16 +181,22 @@ impl Registry {
     /// Opens a blob for reading. `ranges` are those the answer will hold: `None` fills all of it.
     pub async fn open_blob(
         &self,
-        route: &Route,
+        at: impl Into<At<'_>>,
         digest: &Digest,
         ranges: Option<&RangeHeader>,
     ) -> Result<OpenBlob, PullError> {
-        crate::pull::open_blob(&self.core, route, digest, ranges).await
+        match at.into() {
+            At::Proxy(route) => crate::pull::open_blob(&self.core, route, digest, ranges).await,
+            At::Hosted(route) => crate::hosted::open_blob(&self.core, route, digest).await,
+        }
     }
 
     /// Tells a blob's size without fetching it.
-    pub async fn stat_blob(&self, route: &Route, digest: &Digest) -> Result<BlobFacts, PullError> {
-        crate::pull::stat_blob(&self.core, route, digest).await
+    pub async fn stat_blob(&self, at: impl Into<At<'_>>, digest: &Digest) -> Result<BlobFacts, PullError> {
+        match at.into() {
+            At::Proxy(route) => crate::pull::stat_blob(&self.core, route, digest).await,
+            At::Hosted(route) => crate::hosted::stat_blob(&self.core, route, digest).await,
+        }
     }
 
     /// Lists the manifests that name `subject`: signatures, attestations, SBOMs.
@@ -170,9 +204,142 @@ impl Registry {
         crate::pull::list_referrers(&self.core, route, subject).await
     }
 
+    /// The same of a manifest that was pushed here, or that is not here yet.
+    pub async fn hosted_referrers(
+        &self,
+        route: &HostedRoute,
+        subject: &Digest,
+        query: ReferrersQuery<'_>,
+    ) -> Result<ReferrersPage, PullError> {
+        crate::hosted::list_referrers(&self.core, route, subject, query).await
+    }
+
     /// Lists tags.
-    pub async fn list_tags(&self, route: &Route, query: &TagsQuery) -> Result<TagsAnswer, PullError> {
-        crate::pull::list_tags(&self.core, route, query).await
+    pub async fn list_tags(&self, at: impl Into<At<'_>>, query: &TagsQuery) -> Result<TagsAnswer, PullError> {
+        match at.into() {
+            At::Proxy(route) => crate::pull::list_tags(&self.core, route, query).await,
+            At::Hosted(route) => crate::hosted::list_tags(&self.core, route, query).await,
+        }
+    }
+
+    /// Lists the names that were pushed to, behind `last`; `None` when no hosted repository answers here.
+    pub async fn catalog(
+        &self,
+        query: &RouteQuery<'_>,
+        n: Option<u32>,
+        last: Option<&str>,
+    ) -> Result<Option<CatalogPage>, PullError> {
+        crate::hosted::catalog(&self.core, query, n, last).await
+    }
+
+    /// Decides whether a caller may push to a hosted repository, and as whom.
+    ///
+    /// # Errors
+    /// `Unauthorized` for whoever may not.
+    pub fn authorize_push(&self, route: &HostedRoute, shown: Shown) -> Result<Pusher, HostedError> {
+        crate::hosted::authorize_push(&route.repo, shown)
+    }
+
+    /// Begins an upload; `algorithm` is what its bytes are hashed with as they come.
+    pub async fn begin_upload(
+        &self,
+        route: &HostedRoute,
+        pusher: Pusher,
+        algorithm: DigestAlgorithm,
+    ) -> Result<UploadId, HostedError> {
+        self.core.hosted.begin_upload(route, pusher, algorithm).await
+    }
+
+    /// Takes a blob in one request.
+    pub async fn push_blob(
+        &self,
+        route: &HostedRoute,
+        pusher: Pusher,
+        digest: &Digest,
+        chunk: Chunk,
+    ) -> Result<(), HostedError> {
+        self.core.hosted.push_blob(route, pusher, digest, chunk).await
+    }
+
+    /// Links a blob that another name has; false when it is not there for this caller.
+    pub async fn mount_blob(
+        &self,
+        route: &HostedRoute,
+        pusher: Pusher,
+        digest: &Digest,
+        mount: &Mount,
+    ) -> Result<bool, HostedError> {
+        // Hosted repositories are open to all readers; an account system says here which are not.
+        let readable: Vec<RepoKey> = self.core.map().hosted().iter().map(|repo| repo.spec().key.clone()).collect();
+        self.core.hosted.mount(route, pusher, digest, mount, &readable).await
+    }
+
+    /// Adds a chunk to an upload; how many bytes it has then.
+    pub async fn append_upload(
+        &self,
+        route: &HostedRoute,
+        pusher: Pusher,
+        id: &UploadId,
+        chunk: Chunk,
+    ) -> Result<u64, HostedError> {
+        self.core.hosted.append(route, pusher, id, chunk).await
+    }
+
+    /// How many bytes an upload has.
+    pub fn upload_status(&self, route: &HostedRoute, pusher: Pusher, id: &UploadId) -> Result<u64, HostedError> {
+        self.core.hosted.upload_status(route, pusher, id)
+    }
+
+    /// Ends an upload without a blob.
+    pub async fn cancel_upload(&self, route: &HostedRoute, pusher: Pusher, id: &UploadId) -> Result<(), HostedError> {
+        self.core.hosted.cancel_upload(route, pusher, id).await
+    }
+
+    /// Takes the last chunk of an upload, if there is one, and makes it the blob `digest`.
+    pub async fn finish_upload(
+        &self,
+        route: &HostedRoute,
+        pusher: Pusher,
+        id: &UploadId,
+        digest: &Digest,
+        chunk: Option<Chunk>,
+    ) -> Result<(), HostedError> {
+        self.core.hosted.finish_upload(route, pusher, id, digest, chunk).await
+    }
+
+    /// Takes a manifest.
+    pub async fn push_manifest(
+        &self,
+        route: &HostedRoute,
+        pusher: Pusher,
+        push: ManifestPush,
+    ) -> Result<PushedManifest, HostedError> {
+        self.core.hosted.push_manifest(route, pusher, push).await
+    }
+
+    /// Deletes a tag, or a manifest with all its tags.
+    pub async fn delete_manifest(
+        &self,
+        route: &HostedRoute,
+        pusher: Pusher,
+        reference: &Reference,
+    ) -> Result<(), HostedError> {
+        self.core.hosted.delete_manifest(route, pusher, reference).await
+    }
+
+    /// Takes a blob away from a name.
+    pub async fn delete_blob(&self, route: &HostedRoute, _pusher: Pusher, digest: &Digest) -> Result<(), HostedError> {
+        self.core.hosted.delete_blob(route, digest).await
+    }
+
+    /// The hosted repositories that a request on this host and listener may mean.
+    pub fn hosted_here(&self, query: &RouteQuery<'_>) -> Vec<Arc<HostedRepository>> {
+        let map = self.core.map();
+        match map.hosted().dedicated(query) {
+            Some(repo) => vec![repo.clone()],
+            None if map.dedicated(query).is_some() => Vec::new(),
+            None => map.hosted().iter().cloned().collect(),
+        }
     }
 
     /// Says what a pull of an image would do now, and why. Asks nobody and changes nothing.
@@ -200,7 +367,7 @@ impl Registry {
 
     /// The extra listeners that repositories ask for.
     pub fn listen_addresses(&self) -> Vec<std::net::SocketAddr> {
-        self.core.map().iter().flat_map(|repo| repo.spec().listen.clone()).collect()
+        self.core.map().all().flat_map(|repo| repo.listen().to_vec()).collect()
     }
 
     /// The repositories that take their callers' passwords.
@@ -227,7 +394,7 @@ impl Registry {
     /// Takes over a changed configuration.
     pub async fn reload(
         &self,
-        repositories: Vec<RepositorySpec>,
+        repositories: Vec<ConfiguredRepository>,
         builtins: Builtins,
         upstream: UpstreamDefaults,
         cache_max_bytes: u64,
@@ -273,6 +440,20 @@ impl Registry {
             if let Err(error) = self.core.cache.flush_access_times().await {
                 tracing::warn!(%error, "access times could not be written");
             }
+        }
+    }
+
+    /// The same for what was pushed: once what a crash left, then what nobody goes on with.
+    async fn keep_hosted(self) {
+        if let Err(error) = self.core.hosted.sweep_blobs().await {
+            tracing::error!(%error, "what a crash may have left could not be removed; the next start tries again");
+        }
+        let mut tick = tokio::time::interval(SWEEP_EVERY);
+        while !self.stopping.load(Ordering::Relaxed) {
+            tick.tick().await;
+            let map = self.core.map().clone();
+            let ttl = |key: &RepoKey| map.hosted().get(key.as_str()).map(|repo| repo.spec().limits.session_ttl);
+            self.core.hosted.sweep_sessions(ttl).await;
         }
     }
 

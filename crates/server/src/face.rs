@@ -25,8 +25,8 @@ use crate::respond::Failure;
 use crate::router::{Router, is_v2};
 use crate::serve::ConnectionInfo;
 use crate::state::{App, SpanSeed};
-use crate::v2::at_hand;
 use crate::v2::headers::{DOCKER_DISTRIBUTION_API_VERSION, NOSNIFF, REGISTRY_2};
+use crate::v2::{Verb, at_hand};
 
 /// Makes the service of each connection. Cheap to clone.
 #[derive(Clone)]
@@ -85,6 +85,9 @@ impl Face {
     {
         let Inner { app, router } = &*self.inner;
         let has_body = request.version() <= Version::HTTP_11 && !request.body().is_end_stream();
+        // Beside it a Content-Length may have stood, which the HTTP library has dropped by now: a proxy in front of us that
+        // goes by that one would take the end of this body for a request (RFC 9112 section 6.1).
+        let chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
         let span = root_span(app, line.record());
         let routed = router.route(request, connection, line.record()).instrument(span.clone());
         let answer = match AssertUnwindSafe(routed).catch_unwind().await {
@@ -96,9 +99,10 @@ impl Face {
         };
         line.set_span(span);
         // A body that was not read ends the connection. A client that is not told sends its next request into it.
-        let unread = has_body && (answer.is_err() || is_v2(line.record().uri.path()));
+        let pull = Verb::of(&line.record().method).is_some() && is_v2(line.record().uri.path());
+        let unread = has_body && (answer.is_err() || pull);
         let mut response = finish(answer, line);
-        if unread {
+        if unread || chunked {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response

@@ -8,8 +8,8 @@
 
 use std::borrow::Cow;
 
-use oci::{Digest, ErrorCode, InvalidDigest, InvalidReference, InvalidRepositoryName, InvalidTag};
-use oci::{Reference, RegistryHost, RepositoryName};
+use oci::{Digest, ErrorCode, InvalidDigest, InvalidReference, InvalidRepositoryName, InvalidTag, InvalidUploadId};
+use oci::{Reference, RegistryHost, RepositoryName, UploadId};
 
 /// An endpoint below `/v2/`, with its parameters checked. `name` is what stands before the endpoint's own words: repo
 /// key, upstream host and repository name are told apart by routing.
@@ -54,6 +54,8 @@ pub enum V2Path<'a> {
     Upload {
         /// The name as written.
         name: Cow<'a, str>,
+        /// The session.
+        session: UploadId,
     },
 }
 
@@ -72,6 +74,9 @@ pub enum InvalidPath {
     /// The reference is not a digest.
     #[error(transparent)]
     Digest(#[from] InvalidDigest),
+    /// The session of an upload is none that was ever given out.
+    #[error(transparent)]
+    Session(#[from] InvalidUploadId),
     /// It has none of the endpoints' words where they belong.
     #[error(
         "no such endpoint; the registry answers under /v2/<name>/manifests, /v2/<name>/blobs and /v2/<name>/tags/list"
@@ -86,6 +91,7 @@ impl InvalidPath {
             Self::Ambiguous(_) | Self::Name(_) => ErrorCode::NameInvalid,
             Self::Tag(_) => ErrorCode::TagInvalid,
             Self::Digest(_) => ErrorCode::DigestInvalid,
+            Self::Session(_) => ErrorCode::BlobUploadUnknown,
             Self::NoEndpoint => ErrorCode::Unsupported,
         }
     }
@@ -192,7 +198,8 @@ fn parse_plain(path: &str) -> Result<V2Path<'_>, InvalidPath> {
         return Ok(V2Path::Manifest { name, reference: last.parse()? });
     }
     if let Some(name) = before(head, "blobs/uploads") {
-        return Ok(V2Path::Upload { name: checked(name)? });
+        let name = checked(name)?;
+        return Ok(V2Path::Upload { name, session: last.parse()? });
     }
     if let Some(name) = before(head, "blobs") {
         let name = checked(name)?;
@@ -231,7 +238,7 @@ impl V2Path<'_> {
             Self::Tags { name } => V2Path::Tags { name: own(name) },
             Self::Referrers { name, digest } => V2Path::Referrers { name: own(name), digest },
             Self::Uploads { name } => V2Path::Uploads { name: own(name) },
-            Self::Upload { name } => V2Path::Upload { name: own(name) },
+            Self::Upload { name, session } => V2Path::Upload { name: own(name), session },
         }
     }
 }
@@ -245,6 +252,8 @@ mod tests {
     use proptest::prelude::*;
 
     const HEX: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+    const ID: &str = "0b8e7c1a-0123-4567-89ab-cdef01234567";
 
     fn digest() -> String {
         format!("sha256:{HEX}")
@@ -277,7 +286,7 @@ mod tests {
             (format!("a/referrers/{digest}"), V2Path::Referrers { name: "a".into(), digest: parsed }),
             ("a/blobs/uploads".into(), V2Path::Uploads { name: "a".into() }),
             ("a/blobs/uploads/".into(), V2Path::Uploads { name: "a".into() }),
-            ("a/blobs/uploads/0b8e".into(), V2Path::Upload { name: "a".into() }),
+            (format!("a/blobs/uploads/{ID}"), V2Path::Upload { name: "a".into(), session: ID.parse().unwrap() }),
         ];
         for (raw, expected) in cases {
             assert_eq!(parse(&raw), Ok(expected), "{raw}");

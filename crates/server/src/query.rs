@@ -84,7 +84,7 @@ pub fn parse(raw: Option<&str>) -> Result<V2Query, InvalidQuery> {
     Ok(query)
 }
 
-fn once<T>(name: &'static str, slot: &mut Option<T>, value: T) -> Result<(), InvalidQuery> {
+pub(crate) fn once<T>(name: &'static str, slot: &mut Option<T>, value: T) -> Result<(), InvalidQuery> {
     match slot.replace(value) {
         None => Ok(()),
         Some(_) => Err(InvalidQuery::Repeated(name)),
@@ -112,7 +112,7 @@ fn mark(text: &str) -> Result<String, InvalidQuery> {
     Ok(text.to_owned())
 }
 
-fn decode<'a>(name: &'static str, value: &'a str) -> Result<Cow<'a, str>, InvalidQuery> {
+pub(crate) fn decode<'a>(name: &'static str, value: &'a str) -> Result<Cow<'a, str>, InvalidQuery> {
     if !value.contains('%') {
         return Ok(Cow::Borrowed(value));
     }

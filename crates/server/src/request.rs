@@ -43,6 +43,7 @@ impl RequestLine {
             trace: TraceContext::of(headers),
             subject: None,
             principal: None,
+            pusher: None,
             outcome: None,
             error: None,
             status: 0,

@@ -4,12 +4,16 @@
 //! `{"errors":[{code,message,detail}]}` whose detail holds the request id; an upstream's failure is never a 404; no
 //! error may be kept by caches.
 
+mod hosted;
+
+pub(crate) use self::hosted::received_range;
+
 use std::time::Duration;
 
 use axum::response::IntoResponse;
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use oci::{ErrorBody, ErrorCode, ErrorEntry};
-use registry::PullError;
+use registry::{HostedError, PullError};
 use serde_json::{Value, json};
 
 use crate::body::{Content, ReplyBody};
@@ -44,6 +48,15 @@ impl Failure {
     pub(crate) fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
         self
+    }
+
+    /// Adds where an upload is to an answer that says how far it has come.
+    pub(crate) fn with_location_of_range(self, path: &str) -> Self {
+        let tells_range = self.headers.iter().any(|(name, _)| *name == header::RANGE);
+        match HeaderValue::from_str(path) {
+            Ok(path) if tells_range => self.with_header(header::LOCATION, path),
+            Ok(_) | Err(_) => self,
+        }
     }
 
     /// A method that the endpoint does not have.
@@ -125,6 +138,7 @@ fn status_of(error: &PullError) -> (StatusCode, ErrorCode) {
         }
         PullError::ManifestInvalid { .. } => (StatusCode::BAD_GATEWAY, ErrorCode::ManifestInvalid),
         PullError::UpstreamTimeout { .. } => (StatusCode::GATEWAY_TIMEOUT, ErrorCode::Unknown),
+        PullError::Hosted(error) => hosted::status_of(error),
         PullError::Unsupported(_) => (StatusCode::NOT_IMPLEMENTED, ErrorCode::Unsupported),
         PullError::Storage(_) => (StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Unknown),
         PullError::AccessUndecided { .. } | PullError::UpstreamResting { .. } | PullError::ShuttingDown => {
@@ -151,6 +165,7 @@ fn retry_after(error: &PullError) -> Option<Duration> {
         PullError::UpstreamTimeout { .. } => Some(RETRY_AFTER_TIMEOUT),
         PullError::ShuttingDown => Some(Duration::from_secs(1)),
         PullError::AccessUndecided { .. } => Some(RETRY_AFTER_DEFAULT),
+        PullError::Hosted(error) => hosted::retry_after(error),
         PullError::NameInvalid(_)
         | PullError::NameUnknown(_)
         | PullError::ManifestUnknown { .. }
@@ -186,10 +201,18 @@ impl From<PullError> for Failure {
     }
 }
 
+impl From<HostedError> for Failure {
+    fn from(error: HostedError) -> Self {
+        let range = hosted::range_of(&error);
+        let failure = Self::from(PullError::from(error));
+        range.into_iter().fold(failure, |failure, range| failure.with_header(header::RANGE, range))
+    }
+}
+
 impl From<InvalidPath> for Failure {
     fn from(error: InvalidPath) -> Self {
         let status = match error {
-            InvalidPath::NoEndpoint => StatusCode::NOT_FOUND,
+            InvalidPath::NoEndpoint | InvalidPath::Session(_) => StatusCode::NOT_FOUND,
             InvalidPath::Ambiguous(_) | InvalidPath::Name(_) | InvalidPath::Tag(_) | InvalidPath::Digest(_) => {
                 StatusCode::BAD_REQUEST
             }

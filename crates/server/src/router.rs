@@ -7,7 +7,10 @@
 //! | `/v2/<name>/blobs/<digest>`      | GET HEAD         | [`v2::blobs`]              |
 //! | `/v2/<name>/tags/list`           | GET HEAD         | [`v2::tags`]               |
 //! | `/v2/<name>/referrers/<digest>`  | GET HEAD         | [`v2::referrers`]          |
-//! | other `/v2/…`                    |                  | [`v2::unsupported`]        |
+//! | `/v2/_catalog`                   | GET HEAD         | [`v2::catalog`]            |
+//! | `/v2/<name>/blobs/uploads/…`     | all              | [`v2::push`]               |
+//! | these with other methods         |                  | [`v2::push`]               |
+//! | `/token`                         | GET POST         | [`crate::token`]           |
 //! | `/api/repos`                     | GET POST         | [`api::repos`]             |
 //! | `/api/repos/{repoKey}`           | GET PUT DELETE   | [`api::repos`]             |
 //! | `/api/repos/{repoKey}/check`     | POST             | [`api::check`]             |
@@ -27,9 +30,9 @@ use axum::body::Body;
 use axum::routing::{get, post};
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderMap, Request, Response, StatusCode, Uri, Version, header};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version, header};
 use oci::ErrorCode;
-use registry::{Action, EntranceAsks};
+use registry::{Action, BodyStream, EntranceAsks};
 use tower::Service;
 
 use crate::body::{Content, ReplyBody};
@@ -38,8 +41,11 @@ use crate::path::{self, V2Path};
 use crate::respond::Failure;
 use crate::serve::ConnectionInfo;
 use crate::state::App;
+use crate::v2::push::body::incoming;
+use crate::v2::push::query::PushQuery;
+use crate::v2::push::{self, PushRequest};
 use crate::v2::{self, V2Request, Verb};
-use crate::{api, health, query};
+use crate::{api, health, query, token};
 
 /// The route table.
 pub(crate) struct Router {
@@ -59,6 +65,7 @@ impl Router {
             .route_layer(axum::middleware::from_fn_with_state(app.clone(), api::require_admin));
         let rest = axum::Router::new()
             .merge(management)
+            .route("/token", get(token::get).post(token::post))
             .route("/metrics", get(health::metrics))
             .route("/healthz", get(health::alive))
             .route("/readyz", get(health::ready))
@@ -79,9 +86,12 @@ impl Router {
         B: http_body::Body<Data = Bytes, Error: Into<axum::BoxError>> + Send + 'static,
     {
         if is_v2(request.uri().path()) {
-            // No pull has a body; what a client sends all the same is not read, and hyper closes the connection after.
-            let (head, _) = request.into_parts();
-            return self.route_v2(&head, connection, record).await;
+            let (head, body) = request.into_parts();
+            return match Verb::of(&head.method) {
+                // No pull has a body; what a client sends all the same is not read, and hyper closes the connection after.
+                Some(verb) => self.route_v2(&head, verb, connection, record).await,
+                None => Box::pin(self.route_push(&head, incoming(body), &connection, record)).await,
+            };
         }
         host_of(request.version(), request.uri(), request.headers())?;
         self.route_rest(request).await
@@ -90,6 +100,7 @@ impl Router {
     async fn route_v2(
         &self,
         head: &Parts,
+        verb: Verb,
         connection: ConnectionInfo,
         record: &mut RequestRecord,
     ) -> Result<Response<ReplyBody>, Failure> {
@@ -102,14 +113,15 @@ impl Router {
         let raw = head.uri.path().get("/v2/".len()..).unwrap_or_default();
         let path = path::parse(raw)?;
         let request = V2Request {
+            app: &self.app,
             registry: &self.app.registry,
-            admin_token: &self.app.admin_token,
-            verb: Verb::of(&head.method).ok_or_else(v2::unsupported::push)?,
+            verb,
             raw_path: head.uri.path(),
             query: query::parse(head.uri.query())?,
             headers: &head.headers,
             host: host_of(head.version, &head.uri, &head.headers)?,
             local_port: connection.local.port(),
+            peer: connection.peer.ip(),
             // HTTP/2 puts frames around every few kilobytes; only HTTP/1 hands our pieces on as they are.
             files: connection.files.filter(|_| matches!(head.version, Version::HTTP_10 | Version::HTTP_11)),
             trace: record.trace.parent(),
@@ -120,6 +132,26 @@ impl Router {
             Some(_) => v2::headers::for_one_caller(answer),
             None => answer,
         }
+    }
+
+    async fn route_push(
+        &self,
+        head: &Parts,
+        body: BodyStream,
+        connection: &ConnectionInfo,
+        record: &mut RequestRecord,
+    ) -> Result<Response<ReplyBody>, Failure> {
+        let request = PushRequest {
+            app: &self.app,
+            method: &head.method,
+            query: push::query::parse(head.uri.query())?,
+            headers: &head.headers,
+            host: host_of(head.version, &head.uri, &head.headers)?,
+            local_port: connection.local.port(),
+            peer: connection.peer.ip(),
+        };
+        let raw = head.uri.path().get("/v2/".len()..).unwrap_or_default();
+        push::answer(&request, path::parse(raw)?, body, record).await
     }
 
     async fn route_rest<B>(&self, request: Request<B>) -> Result<Response<ReplyBody>, Failure>
@@ -149,30 +181,46 @@ async fn answer_v2(
                 EntranceAsks::One(repository) => {
                     v2::headers::for_one_caller(request.log_in(&repository).await.map(|()| base()))
                 }
+                EntranceAsks::Any if request.is_pusher() => Ok(base()),
                 EntranceAsks::Any => v2::headers::for_one_caller(request.shows_an_account().map(|()| base())),
-                EntranceAsks::Nobody => Ok(base()),
+                EntranceAsks::Nobody => request.greet().map(|()| base()),
             }
         }
         V2Path::Manifest { name, reference } => {
             let action = Action::Manifest(reference.clone());
-            let route = request.admit(&name, &action, record).await?;
-            v2::manifests::answer(request, &route, &reference, record).await
+            let place = request.admit(&name, &action, record).await?;
+            v2::manifests::answer(request, &place, &reference, record).await
         }
         V2Path::Blob { name, digest } => {
-            let route = request.admit(&name, &Action::Blob(digest), record).await?;
-            v2::blobs::answer(request, &route, &digest, record).await
+            let place = request.admit(&name, &Action::Blob(digest), record).await?;
+            v2::blobs::answer(request, &place, &digest, record).await
         }
         V2Path::Tags { name } => {
-            let route = request.admit(&name, &Action::Tags, record).await?;
-            v2::tags::answer(request, &route, &name, record).await
+            let place = request.admit(&name, &Action::Tags, record).await?;
+            v2::tags::answer(request, &place, &name, record).await
         }
-        V2Path::Catalog => Err(v2::unsupported::catalog()),
+        V2Path::Catalog => v2::catalog::answer(request).await,
         V2Path::Referrers { name, digest } => {
-            let route = request.admit(&name, &Action::Referrers(digest), record).await?;
-            v2::referrers::answer(request, &route, &digest, record).await
+            let place = request.admit(&name, &Action::Referrers(digest), record).await?;
+            v2::referrers::answer(request, &place, &digest, record).await
         }
-        V2Path::Uploads { .. } | V2Path::Upload { .. } => Err(v2::unsupported::uploads()),
+        V2Path::Uploads { .. } | V2Path::Upload { .. } => Box::pin(upload_status(request, path, record)).await,
     }
+}
+
+/// Reading about an upload is its owner's, like writing to it.
+async fn upload_status(
+    request: &V2Request<'_>,
+    path: V2Path<'_>,
+    record: &mut RequestRecord,
+) -> Result<Response<ReplyBody>, Failure> {
+    let method = match request.verb {
+        Verb::Get => Method::GET,
+        Verb::Head => Method::HEAD,
+    };
+    let V2Request { app, headers, host, local_port, peer, .. } = *request;
+    let push = PushRequest { app, method: &method, query: PushQuery::default(), headers, host, local_port, peer };
+    push::answer(&push, path, Box::pin(futures_util::stream::empty()), record).await
 }
 
 /// Whether a path belongs to the registry API.

@@ -12,6 +12,8 @@ use crate::metrics::HttpMetrics;
 use crate::middleware::access_log::AccessLog;
 use crate::middleware::request_id::RequestId;
 use crate::middleware::trace_context::TraceContext;
+use crate::public_address::PublicAddress;
+use crate::token::Tokens;
 
 /// What a request's root span is made from.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +43,8 @@ pub struct AppParts {
     pub access_log: AccessLog,
     /// What `/api` calls must show.
     pub admin_token: AdminToken,
+    /// Where clients reach us.
+    pub public: PublicAddress,
     /// Makes each request's root span, when traces are exported.
     pub make_span: Option<MakeSpan>,
 }
@@ -57,18 +61,22 @@ pub struct App {
     pub(crate) exposition: Arc<Exposition>,
     pub(crate) journal: Arc<Journal>,
     pub(crate) admin_token: AdminToken,
+    pub(crate) tokens: Tokens,
+    pub(crate) public: PublicAddress,
     pub(crate) make_span: Option<MakeSpan>,
 }
 
 impl App {
     /// Takes its parts.
     pub fn new(parts: AppParts) -> Arc<Self> {
-        let AppParts { registry, exposition, metrics, access_log, admin_token, make_span } = parts;
+        let AppParts { registry, exposition, metrics, access_log, admin_token, public, make_span } = parts;
         Arc::new(Self {
             registry,
             exposition,
             journal: Arc::new(Journal { log: access_log, metrics }),
             admin_token,
+            tokens: Tokens::new(),
+            public,
             make_span,
         })
     }

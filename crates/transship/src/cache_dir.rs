@@ -5,6 +5,7 @@
 //!   transship.db       rows (and transship.db.lock: one process at a time)
 //!   blobs/             complete blobs
 //!   staging/           blobs that grow
+//!   hosted/            what was pushed: blobs/ and uploads/, which no budget touches
 //!   admin.token        what /api calls must show
 //!   secrets/           the keys that seal the credentials in transship.db
 //! ```
@@ -71,6 +72,11 @@ impl CacheDir {
     /// Where blobs grow.
     pub(crate) fn staging(&self) -> PathBuf {
         self.root.join("staging")
+    }
+
+    /// What was pushed.
+    pub(crate) fn hosted(&self) -> PathBuf {
+        self.root.join("hosted")
     }
 
     /// The metadata database.

@@ -94,6 +94,7 @@ impl<'a> Reloader<'a> {
 fn kept(running: &Config, next: Config) -> Config {
     Config {
         listen: running.listen.clone(),
+        public_url: running.public_url.clone(),
         cache_dir: running.cache_dir.clone(),
         tls: running.tls.clone(),
         log_format: running.log_format,
@@ -113,6 +114,7 @@ fn waits_for_restart(running: &Config, next: &Config) -> Vec<&'static str> {
         ("cache_dir", running.cache_dir != next.cache_dir),
         ("tls", running.tls != next.tls),
         ("log.format", running.log_format != next.log_format),
+        ("public_url", running.public_url != next.public_url),
         ("tracing.otlp_endpoint", running.otlp_endpoint != next.otlp_endpoint),
         ("admin.token_file", !running.admin_token.same_place(&next.admin_token)),
         ("secrets.key_file", !running.sealing_keys.same_place(&next.sealing_keys)),

@@ -9,10 +9,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
-use blob_store::{LocalStore, Staging};
+use blob_store::{LocalStore, Staging, Uploads};
 use metadata::Metadata;
 use registry::{Builtins, Registry, RegistryConfig, Stores};
-use server::{AccessLog, App, AppParts, Face, ListenError, ListenFor, Listeners, MakeSpan, ServeLimits, Tls};
+use server::{
+    AccessLog, App, AppParts, Face, ListenError, ListenFor, Listeners, MakeSpan, PublicAddress, ServeLimits, Tls,
+};
 
 use crate::cache_dir::CacheDir;
 use crate::config::{AdminToken, Config, Size};
@@ -53,7 +55,9 @@ pub(crate) async fn build(
     // The database comes first: its lock keeps a second process away from all the rest.
     let metadata = open_metadata(config, &cache_dir).await?;
     let (token, token_file) = admin_token(&config.admin_token, &cache_dir)?;
+    let pushed = LocalStore::open(&cache_dir.hosted()).context("cannot open the store of pushed blobs")?;
     let stores = Stores {
+        uploads: Uploads::open(&cache_dir.hosted(), pushed).context("cannot open the folder of uploads")?,
         blobs: Arc::new(LocalStore::open(cache_dir.root()).context("cannot open the blob store")?),
         staging: Staging::open(&cache_dir.staging()).context("cannot open the staging folder")?,
         metadata: metadata.clone(),
@@ -69,6 +73,10 @@ pub(crate) async fn build(
         metrics: http,
         access_log,
         admin_token: token,
+        public: PublicAddress {
+            url: config.public_url.as_ref().map(|url| url.as_str().trim_end_matches('/').to_owned()),
+            tls: config.tls.is_some(),
+        },
         make_span,
     }));
     let listeners = Listeners::new(face, limits, tls.clone(), connections);

@@ -34,12 +34,15 @@ pub enum EntranceAsks {
 impl EntranceAsks {
     /// What the entrance asks for where a request came in.
     pub(crate) fn at(map: &RepositoryMap, query: &RouteQuery<'_>, rule: EntranceLogin) -> Self {
+        if map.hosted().dedicated(query).is_some() {
+            return Self::Nobody;
+        }
         if let Some(repo) = map.dedicated(query) {
             return if repo.is_passthrough() { Self::One(repo.clone()) } else { Self::Nobody };
         }
         let mut asking = map.iter().filter(|repo| repo.is_passthrough());
         let (first, others) = (asking.next(), asking.count());
-        let all = map.iter().all(|repo| repo.is_passthrough());
+        let all = map.hosted().is_empty() && map.iter().all(|repo| repo.is_passthrough());
         match (rule, first) {
             (EntranceLogin::Never, _) | (EntranceLogin::Auto | EntranceLogin::Always, None) => Self::Nobody,
             (EntranceLogin::Auto, Some(_)) if !all => Self::Nobody,

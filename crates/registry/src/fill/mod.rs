@@ -45,7 +45,7 @@ use crate::trace::{TraceParent, upstream_fetch};
 use growing::Growing;
 pub(crate) use growing::{Attached, NotGrowing};
 use slot::Slots;
-pub(crate) use stream::{Account, BlobSource};
+pub(crate) use stream::{Account, BlobSource, HostedBlob};
 pub use stream::{BlobStream, Piece};
 
 /// Where a blob is fetched from.

@@ -256,6 +256,7 @@ fn is_worth_retrying(error: &PullError) -> bool {
         | PullError::Corrupt { .. }
         | PullError::ManifestInvalid { .. }
         | PullError::Unsupported(_)
+        | PullError::Hosted(_)
         | PullError::Storage(_)
         | PullError::ShuttingDown => false,
     }

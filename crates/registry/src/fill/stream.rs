@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use blob_store::FilePiece;
+use blob_store::{BlobRead, FilePiece};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
@@ -17,9 +17,9 @@ use oci::{ByteRange, Digest};
 
 use super::{Attached, Demand, Growing, Origin, bypass, reader};
 use crate::cache::{Cache, Lease, Reading};
+use crate::counters::Counters;
 use crate::error::PullError;
 use crate::outcome::PullOutcome;
-use crate::repositories::Repository;
 use crate::trace::blob_streaming;
 
 /// Where the bytes come from.
@@ -30,6 +30,38 @@ pub(crate) enum BlobSource {
     Growing(Attached),
     /// Upstream, past the cache.
     Bypass(Origin),
+    /// The store of what was pushed.
+    Hosted(Arc<HostedBlob>),
+}
+
+/// An open blob that was pushed here.
+pub(crate) struct HostedBlob {
+    pub(crate) handle: Arc<dyn BlobRead>,
+    pub(crate) digest: Digest,
+}
+
+/// A stored blob that is being read.
+enum Held {
+    /// Of the cache: it is not evicted for as long.
+    Cached(Arc<Lease>),
+    /// Pushed here.
+    Hosted(Arc<HostedBlob>),
+}
+
+impl Held {
+    fn handle(&self) -> &Arc<dyn BlobRead> {
+        match self {
+            Self::Cached(lease) => lease.handle(),
+            Self::Hosted(blob) => &blob.handle,
+        }
+    }
+
+    fn again(&self) -> Self {
+        match self {
+            Self::Cached(lease) => Self::Cached(lease.clone()),
+            Self::Hosted(blob) => Self::Hosted(blob.clone()),
+        }
+    }
 }
 
 /// What a stream gives next.
@@ -64,7 +96,7 @@ pub struct BlobStream {
 /// Who the bytes are counted for.
 #[derive(Clone)]
 pub(crate) struct Account {
-    pub(crate) repo: Arc<Repository>,
+    pub(crate) counters: Arc<Counters>,
     pub(crate) outcome: PullOutcome,
 }
 
@@ -74,7 +106,7 @@ enum Inner {
 }
 
 struct Stored {
-    lease: Arc<Lease>,
+    held: Held,
     cache: Arc<Cache>,
     at: u64,
     end: u64,
@@ -92,13 +124,8 @@ impl BlobStream {
         account: Account,
     ) -> Self {
         let inner = match source {
-            BlobSource::Stored(lease) => Inner::Stored(Stored {
-                lease: lease.clone(),
-                cache: cache.clone(),
-                at: range.start,
-                end: range.end,
-                waiting: None,
-            }),
+            BlobSource::Stored(lease) => Inner::Stored(Stored::new(Held::Cached(lease.clone()), cache, range)),
+            BlobSource::Hosted(blob) => Inner::Stored(Stored::new(Held::Hosted(blob.clone()), cache, range)),
             BlobSource::Growing(attached) => {
                 let whole = range.start == 0 && range.end == size;
                 let demand = if whole { Demand::Whole } else { Demand::Ranges { size, ranges: &[range] } };
@@ -111,7 +138,7 @@ impl BlobStream {
                 Inner::Flowing(bypass::stream(origin.clone(), range, digester).boxed())
             }
         };
-        let span = blob_streaming(account.repo.key(), account.outcome.as_str(), range.len());
+        let span = blob_streaming(account.counters.repo_key(), account.outcome.as_str(), range.len());
         Self { inner, served: 0, account, _reading: cache.count_reader(), _span: span }
     }
 
@@ -144,11 +171,15 @@ impl Stream for BlobStream {
 }
 
 impl Stored {
+    fn new(held: Held, cache: &Arc<Cache>, range: ByteRange) -> Self {
+        Self { held, cache: cache.clone(), at: range.start, end: range.end, waiting: None }
+    }
+
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Piece, PullError>>> {
         let left = self.end.saturating_sub(self.at);
         if self.waiting.is_none() && left >= MIN_FILE_PIECE_BYTES {
             let most = left.min(FilePiece::MAX_BYTES as u64) as usize;
-            match self.lease.handle().try_piece_at(self.at, most) {
+            match self.held.handle().try_piece_at(self.at, most) {
                 Ok(Some(piece)) => {
                     self.at += piece.len() as u64;
                     return Poll::Ready(Some(Ok(Piece::File(piece))));
@@ -187,15 +218,16 @@ impl Stored {
     }
 
     fn try_read(&self) -> io::Result<Option<Bytes>> {
-        self.lease.handle().try_read_at(self.at, self.next_len(), self.cache.buffers())
+        self.held.handle().try_read_at(self.at, self.next_len(), self.cache.buffers())
     }
 
     fn read_later(&self) -> BoxFuture<'static, io::Result<Bytes>> {
-        let (lease, cache, at, len) = (self.lease.clone(), self.cache.clone(), self.at, self.next_len());
-        async move { lease.handle().read_at(at, len, cache.buffers()).await }.boxed()
+        let (held, cache, at, len) = (self.held.again(), self.cache.clone(), self.at, self.next_len());
+        async move { held.handle().read_at(at, len, cache.buffers()).await }.boxed()
     }
 
-    /// Notes what was read. A stored blob that cannot be read is thrown away, so that the next pull fetches it anew.
+    /// Notes what was read. A cached blob that cannot be read is thrown away, so that the next pull fetches it anew; one
+    /// that was pushed here is the only copy, and stays for its operator to see.
     fn took(&mut self, read: io::Result<Bytes>) -> Result<Bytes, PullError> {
         let failed = match read {
             Ok(bytes) if !bytes.is_empty() => {
@@ -205,20 +237,27 @@ impl Stored {
             Ok(_) => io::Error::new(io::ErrorKind::UnexpectedEof, "the stored file is shorter than it was"),
             Err(error) => error,
         };
-        let (cache, digest) = (self.cache.clone(), *self.lease.digest());
-        tracing::error!(%digest, at = self.at, error = %failed, "a stored blob cannot be read; it is dropped from the cache");
-        self.at = self.end;
-        tokio::spawn(async move {
-            if let Err(error) = cache.discard(&digest).await {
-                tracing::error!(%digest, %error, "a damaged blob could not be dropped");
+        match &self.held {
+            Held::Cached(lease) => {
+                let (cache, digest) = (self.cache.clone(), *lease.digest());
+                tracing::error!(%digest, at = self.at, error = %failed, "a stored blob cannot be read; it is dropped from the cache");
+                tokio::spawn(async move {
+                    if let Err(error) = cache.discard(&digest).await {
+                        tracing::error!(%digest, %error, "a damaged blob could not be dropped");
+                    }
+                });
             }
-        });
+            Held::Hosted(blob) => {
+                tracing::error!(digest = %blob.digest, at = self.at, error = %failed, "a pushed blob cannot be read; restore it from a backup or push it again");
+            }
+        }
+        self.at = self.end;
         Err(PullError::storage(&failed))
     }
 }
 
 impl Drop for BlobStream {
     fn drop(&mut self) {
-        self.account.repo.counters().served(self.account.outcome, self.served);
+        self.account.counters.served(self.account.outcome, self.served);
     }
 }

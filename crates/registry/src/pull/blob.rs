@@ -15,11 +15,12 @@ use super::manifest::{is_linked, link, within_first_header};
 use super::upstreams;
 use crate::access::{Principal, Right};
 use crate::core::{Core, FIRST_HEADER};
+use crate::counters::Counters;
 use crate::error::{PullError, Subject};
-use crate::fill::{Account, Attached, BlobSource, BlobStream, Demand, Edge, Joined, NotGrowing, Origin};
+use crate::fill::{Account, Attached, BlobSource, BlobStream, Demand, Edge, HostedBlob, Joined, NotGrowing, Origin};
 use crate::metrics::PullKind;
 use crate::outcome::PullOutcome;
-use crate::repositories::{Repository, Route};
+use crate::repositories::Route;
 use crate::sources::{Failure, Role};
 use crate::trace::cache_lookup;
 
@@ -47,10 +48,16 @@ pub struct OpenBlob {
     size: u64,
     outcome: PullOutcome,
     source: BlobSource,
-    repo: Arc<Repository>,
+    counters: Arc<Counters>,
 }
 
 impl OpenBlob {
+    /// A blob that was pushed here.
+    pub(crate) fn hosted(core: &Arc<Core>, blob: HostedBlob, size: u64, counters: Arc<Counters>) -> Self {
+        let (digest, source) = (blob.digest, BlobSource::Hosted(Arc::new(blob)));
+        Self { core: core.clone(), digest, size, outcome: PullOutcome::Hit, source, counters }
+    }
+
     /// Its size in bytes.
     pub fn size(&self) -> u64 {
         self.size
@@ -63,7 +70,7 @@ impl OpenBlob {
 
     /// Streams one range. May be called for several.
     pub fn read(&self, range: ByteRange) -> BlobStream {
-        let account = Account { repo: self.repo.clone(), outcome: self.outcome };
+        let account = Account { counters: self.counters.clone(), outcome: self.outcome };
         BlobStream::open(&self.source, &self.digest, &self.core.cache, self.size, range, account)
     }
 }
@@ -79,7 +86,7 @@ pub(crate) async fn open(
     let (size, outcome, source) =
         within_first_header(route, cache_lookup(route.repo.key(), "blob", find(core, route, digest, ranges))).await??;
     route.repo.counters().pulled(PullKind::Blob, outcome);
-    Ok(OpenBlob { core: core.clone(), digest: *digest, size, outcome, source, repo: route.repo.clone() })
+    Ok(OpenBlob { core: core.clone(), digest: *digest, size, outcome, source, counters: route.repo.counters().clone() })
 }
 
 /// From the store, or from a fill. A fill that finds the blob stored meanwhile sends us back to the store.

@@ -29,7 +29,8 @@ pub(super) fn stale_reason(error: &PullError, age: Duration, spec: &RepositorySp
         | PullError::NameUnknown(_)
         | PullError::ManifestUnknown { .. }
         | PullError::BlobUnknown { .. }
-        | PullError::Unsupported(_) => return None,
+        | PullError::Unsupported(_)
+        | PullError::Hosted(_) => return None,
     };
     let limit = spec.tag_ttl.saturating_add(window);
     (age <= limit && !window.is_zero()).then(|| error.to_string().into())

@@ -89,7 +89,7 @@ async fn by_digest(core: &Arc<Core>, route: &Route, digest: &Digest) -> Result<M
     Ok(answer(manifest, outcome, Freshness::Immutable))
 }
 
-pub(super) fn answer(manifest: Arc<CachedManifest>, outcome: PullOutcome, freshness: Freshness) -> ManifestAnswer {
+pub(crate) fn answer(manifest: Arc<CachedManifest>, outcome: PullOutcome, freshness: Freshness) -> ManifestAnswer {
     ManifestAnswer {
         bytes: manifest.bytes.clone(),
         media_type: manifest.media_type.clone(),

@@ -11,9 +11,9 @@ use oci::RepoKey;
 use serde_json::Value;
 
 use super::builtin;
+use super::configured::{AnyRepository, ConfiguredRepository};
 use super::document::{FieldProblem, Provenance};
-use super::repository::{Repository, Source};
-use super::spec::RepositorySpec;
+use super::repository::Source;
 use super::view;
 use crate::core::Core;
 use crate::error::PullError;
@@ -49,6 +49,9 @@ pub enum RepositoryError {
         "repository '{0}' is built in and cannot be deleted; set builtin_upstreams: false to be without built-in ones"
     )]
     Builtin(RepoKey),
+    /// The repository is hosted and not empty.
+    #[error("repository '{0}' holds what was pushed to it; delete its manifests and blobs first")]
+    HoldsContent(RepoKey),
     /// The client for a check cannot be set up.
     #[error("the upstream cannot be checked: {0}")]
     Uncheckable(String),
@@ -74,19 +77,22 @@ impl RepositoryAdmin {
         Self { core }
     }
 
-    /// All repositories: written ones first, then built-in ones.
+    /// All repositories: hosted ones first, then written ones, then built-in ones.
     pub fn list(&self) -> Vec<RepositoryView> {
-        self.core.map().iter().map(|repo| view(repo)).collect()
+        self.core.map().all().map(|repo| view(&repo)).collect()
     }
 
     /// The repository with `key`.
     pub fn get(&self, key: &RepoKey) -> Option<RepositoryView> {
-        self.core.map().get(key.as_ref()).map(|repo| view(repo))
+        self.core.map().any(key.as_ref()).map(|repo| view(&repo))
     }
 
     /// Asks the upstream of `key` what pulls, lazy pulls and CDNs would ask (`client::probe`). Without an image, the one
     /// is taken whose tag was confirmed last; when there is none, only what needs no image is checked.
     pub async fn check(&self, key: &RepoKey, image: Option<ImageRef>) -> Result<Report, RepositoryError> {
+        if self.core.map().hosted().get(key.as_ref()).is_some() {
+            return Err(RepositoryError::Uncheckable(format!("'{key}' is a hosted repository and has no upstream")));
+        }
         let repo = self.core.map().get(key.as_ref()).cloned().ok_or_else(|| RepositoryError::NotFound(key.clone()))?;
         let image = match image {
             Some(image) => Some(ImageRef { name: repo.canonical_name(image.name), ..image }),
@@ -104,14 +110,14 @@ impl RepositoryAdmin {
     /// Adds the repository that `document` describes; its `key` field names it. A built-in one may be overridden.
     pub async fn create(&self, document: &Value) -> Result<RepositoryView, RepositoryError> {
         let spec = named(document)?;
-        let key = spec.key.clone();
+        let key = spec.key().clone();
         let _guard = self.core.admin_lock.lock().await;
-        match self.core.map().get(key.as_ref()).map(|r| r.source()) {
+        match self.core.map().any(key.as_ref()).map(|r| r.source()) {
             Some(Source::File | Source::Api) => return Err(RepositoryError::Exists(key)),
             Some(Source::Builtin) | None => {}
         }
         self.refuse_conflicts(&spec)?;
-        match self.core.metadata.insert_repository(&key, &spec.document.to_string()).await {
+        match self.core.metadata.insert_repository(&key, &spec.document().to_string()).await {
             Err(MetadataError::AlreadyExists { .. }) => return Err(RepositoryError::Exists(key)),
             other => other?,
         }
@@ -126,31 +132,41 @@ impl RepositoryAdmin {
         }
         let spec = checked(key.clone(), document)?;
         let _guard = self.core.admin_lock.lock().await;
-        let current =
-            self.core.map().get(key.as_ref()).cloned().ok_or_else(|| RepositoryError::NotFound(key.clone()))?;
+        let current = self.core.map().any(key.as_ref()).ok_or_else(|| RepositoryError::NotFound(key.clone()))?;
         self.refuse_conflicts(&spec)?;
+        if matches!((&current, &spec), (AnyRepository::Hosted(_), ConfiguredRepository::Proxy(_))) {
+            self.refuse_while_holding(key).await?;
+        }
         match current.source() {
             Source::File => return Err(RepositoryError::FromFile(key.clone())),
-            Source::Builtin => self.core.metadata.insert_repository(key, &spec.document.to_string()).await?,
+            Source::Builtin => self.core.metadata.insert_repository(key, &spec.document().to_string()).await?,
             Source::Api => {
-                self.core.metadata.update_repository(key, &spec.document.to_string()).await?;
+                self.core.metadata.update_repository(key, &spec.document().to_string()).await?;
             }
         }
-        if !current.same_content_as(&spec) {
+        let same_content = match (&current, &spec) {
+            (AnyRepository::Proxy(current), ConfiguredRepository::Proxy(spec)) => current.same_content_as(spec),
+            (AnyRepository::Hosted(_), ConfiguredRepository::Hosted(_)) => true,
+            (AnyRepository::Proxy(_), ConfiguredRepository::Hosted(_))
+            | (AnyRepository::Hosted(_), ConfiguredRepository::Proxy(_)) => false,
+        };
+        if !same_content {
             self.core.forget_content(key).await?;
         }
         self.publish(key).await
     }
 
-    /// Removes the repository with `key`; what it cached stays until evicted, but is no longer served under it.
+    /// Removes the repository with `key`; what it cached stays until evicted, but is no longer served under it. A hosted one
+    /// goes only when it is empty.
     pub async fn delete(&self, key: &RepoKey) -> Result<(), RepositoryError> {
         let _guard = self.core.admin_lock.lock().await;
-        match self.core.map().get(key.as_ref()).map(|r| r.source()) {
+        match self.core.map().any(key.as_ref()).map(|r| r.source()) {
             None => return Err(RepositoryError::NotFound(key.clone())),
             Some(Source::File) => return Err(RepositoryError::FromFile(key.clone())),
             Some(Source::Builtin) => return Err(RepositoryError::Builtin(key.clone())),
             Some(Source::Api) => {}
         }
+        self.refuse_while_holding(key).await?;
         self.core.metadata.delete_repository(key).await?;
         self.core.forget_content(key).await?;
         self.core.rebuild_map().await.map_err(RepositoryError::Storage)
@@ -161,20 +177,28 @@ impl RepositoryAdmin {
         self.get(key).ok_or_else(|| RepositoryError::NotFound(key.clone()))
     }
 
+    /// What was pushed is nowhere else: it goes by being deleted, and not because a line of configuration does.
+    async fn refuse_while_holding(&self, key: &RepoKey) -> Result<(), RepositoryError> {
+        if self.core.metadata.has_hosted_content(key).await? {
+            return Err(RepositoryError::HoldsContent(key.clone()));
+        }
+        Ok(())
+    }
+
     /// Refuses host names and listeners that another repository has.
-    fn refuse_conflicts(&self, spec: &RepositorySpec) -> Result<(), RepositoryError> {
+    fn refuse_conflicts(&self, spec: &ConfiguredRepository) -> Result<(), RepositoryError> {
         let map = self.core.map();
         let mut problems = Vec::new();
-        for address in spec.listen.iter().filter(|a| self.core.main_ports.contains(&a.port())) {
+        for address in spec.listen().iter().filter(|a| self.core.main_ports.contains(&a.port())) {
             let message = format!("port {} serves all repositories; choose another", address.port());
             problems.push(FieldProblem { path: "listen".into(), message });
         }
-        for other in map.iter().filter(|other| other.spec().key != spec.key) {
-            for host in spec.hosts.iter().filter(|h| other.spec().hosts.contains(h)) {
+        for other in map.all().filter(|other| other.key() != spec.key()) {
+            for host in spec.hosts().iter().filter(|h| other.hosts().contains(h)) {
                 let message = format!("'{host}' belongs to repository '{}'", other.key());
                 problems.push(FieldProblem { path: "hosts".into(), message });
             }
-            for address in spec.listen.iter().filter(|a| other.spec().listen.iter().any(|b| a.port() == b.port())) {
+            for address in spec.listen().iter().filter(|a| other.listen().iter().any(|b| a.port() == b.port())) {
                 let message = format!("port {} belongs to repository '{}'", address.port(), other.key());
                 problems.push(FieldProblem { path: "listen".into(), message });
             }
@@ -189,7 +213,7 @@ pub(crate) fn builtin_specs() -> impl Iterator<Item = (RepoKey, Value)> {
 }
 
 /// Reads and checks a document that names itself. What is wrong with the key is told together with the rest.
-fn named(document: &Value) -> Result<RepositorySpec, RepositoryError> {
+fn named(document: &Value) -> Result<ConfiguredRepository, RepositoryError> {
     let mut problems = match key_of(document) {
         Ok(key) => return checked(key, document),
         Err(problem) => vec![problem],
@@ -217,14 +241,18 @@ fn key_of(document: &Value) -> Result<RepoKey, FieldProblem> {
 }
 
 /// Checks the document and drops its `key`, which is stored beside it.
-fn checked(key: RepoKey, document: &Value) -> Result<RepositorySpec, RepositoryError> {
+fn checked(key: RepoKey, document: &Value) -> Result<ConfiguredRepository, RepositoryError> {
     let mut document = document.clone();
     if let Some(object) = document.as_object_mut() {
         object.remove("key");
     }
-    RepositorySpec::from_document(key, &document, Provenance::Api).map_err(RepositoryError::Invalid)
+    ConfiguredRepository::from_document(key, &document, Provenance::Api).map_err(RepositoryError::Invalid)
 }
 
-fn view(repo: &Repository) -> RepositoryView {
-    RepositoryView { key: repo.spec().key.clone(), source: repo.source(), document: view::document(repo) }
+fn view(repo: &AnyRepository) -> RepositoryView {
+    let document = match repo {
+        AnyRepository::Proxy(repo) => view::document(repo),
+        AnyRepository::Hosted(repo) => view::hosted(repo),
+    };
+    RepositoryView { key: repo.key().clone(), source: repo.source(), document }
 }

@@ -7,6 +7,7 @@
 pub(super) mod auth;
 mod cloud;
 mod fields;
+mod hosted;
 mod limits;
 mod network;
 mod passthrough;
@@ -20,6 +21,7 @@ use oci::{RegistryHost, RepoKey};
 use serde_json::Value;
 
 pub use self::fields::{FIELDS, FieldDoc};
+pub(crate) use self::hosted::{is_hosted, read_hosted};
 pub use self::limits::read_own_limits;
 use self::reader::Reader;
 use super::pattern::TagPattern;
@@ -47,10 +49,10 @@ impl Reader<'_> {
     fn kind(&mut self) {
         match self.text("kind").as_deref() {
             None | Some("proxy") => {}
-            Some(planned @ ("hosted" | "group")) => {
-                self.problem("kind", format!("'{planned}' repositories are not in this version; use proxy"));
-            }
-            Some(other) => self.problem("kind", format!("'{other}' is not a kind of repository; use proxy")),
+            // Whoever may meet a hosted one reads a `ConfiguredRepository`.
+            Some("hosted") => self.problem("kind", "this must be a repository of kind proxy"),
+            Some("group") => self.problem("kind", "'group' repositories are not in this version; use proxy or hosted"),
+            Some(other) => self.problem("kind", format!("'{other}' is not a kind of repository; use proxy or hosted")),
         }
     }
 }
@@ -71,6 +73,7 @@ impl RepositorySpec {
         let mut read = Reader::new(object, provenance);
         read.unknown_fields("");
         read.kind();
+        read.refuse_hosted_fields();
         let mut upstreams = read.upstreams().into_iter();
         let upstream = upstreams.next();
         let mirrors: Vec<_> = upstreams.collect();

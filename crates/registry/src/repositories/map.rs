@@ -13,9 +13,11 @@ use std::sync::Arc;
 use client::{ClientError, RegistryClient};
 use oci::{RegistryHost, RepoKey, RepositoryName};
 
+use super::configured::AnyRepository;
 use super::repository::{Repository, Source};
 use crate::access::{Admission, Principal, Right};
 use crate::error::{PullError, Subject};
+use crate::hosted::{HostedMap, HostedRepository, Place};
 use crate::trace::TraceParent;
 
 /// What a request says about where it wants to go.
@@ -96,6 +98,7 @@ impl Found<'_> {
 /// All repositories, indexed for routing.
 #[derive(Debug, Default)]
 pub(crate) struct RepositoryMap {
+    hosted: HostedMap,
     by_key: HashMap<String, Arc<Repository>>,
     by_upstream: HashMap<String, Arc<Repository>>,
     by_host: HashMap<String, Arc<Repository>>,
@@ -105,9 +108,9 @@ pub(crate) struct RepositoryMap {
 
 impl RepositoryMap {
     /// Indexes `repositories`. Of several with one upstream, those an operator wrote win over built-in ones.
-    pub(crate) fn new(mut repositories: Vec<Arc<Repository>>) -> Self {
+    pub(crate) fn new(mut repositories: Vec<Arc<Repository>>, hosted: Vec<Arc<HostedRepository>>) -> Self {
         repositories.sort_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| a.key().cmp(b.key())));
-        let mut map = Self::default();
+        let mut map = Self { hosted: HostedMap::new(hosted), ..Self::default() };
         for repo in repositories {
             for host in repo.upstream_hosts() {
                 map.by_upstream.entry(host.clone()).or_insert_with(|| repo.clone());
@@ -124,12 +127,37 @@ impl RepositoryMap {
         map
     }
 
-    /// Every repository: written ones first, then built-in ones.
+    /// The repositories that take pushes.
+    pub(crate) fn hosted(&self) -> &HostedMap {
+        &self.hosted
+    }
+
+    /// Every repository of every kind.
+    pub(crate) fn all(&self) -> impl Iterator<Item = AnyRepository> {
+        let hosted = self.hosted.iter().cloned().map(AnyRepository::Hosted);
+        hosted.chain(self.order.iter().cloned().map(AnyRepository::Proxy))
+    }
+
+    /// The repository with `key`, whatever kind it is.
+    pub(crate) fn any(&self, key: &str) -> Option<AnyRepository> {
+        let hosted = self.hosted.get(key).cloned().map(AnyRepository::Hosted);
+        hosted.or_else(|| self.get(key).cloned().map(AnyRepository::Proxy))
+    }
+
+    /// Where a request goes, to a repository of any kind.
+    pub(crate) fn locate(&self, query: &RouteQuery<'_>) -> Result<Place, PullError> {
+        match self.hosted.route(query, self.dedicated(query).is_some())? {
+            Some(route) => Ok(Place::Hosted(route)),
+            None => self.route(query).map(Place::Proxy),
+        }
+    }
+
+    /// Every repository that pulls: written ones first, then built-in ones.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Repository>> {
         self.order.iter()
     }
 
-    /// The repository with `key`.
+    /// The repository that pulls with `key`.
     pub(crate) fn get(&self, key: &str) -> Option<&Arc<Repository>> {
         self.by_key.get(key)
     }
@@ -146,6 +174,13 @@ impl RepositoryMap {
 
     /// Finds the repository for a request; the name is as written.
     pub(crate) fn find<'a>(&'a self, query: &RouteQuery<'a>) -> Result<Found<'a>, PullError> {
+        if !self.hosted.is_empty()
+            && let Some(key) = self.hosted.claims(query, self.dedicated(query).is_some())
+        {
+            return Err(PullError::Unsupported(
+                format!("'{key}' is a hosted repository, which pulls from nowhere").into(),
+            ));
+        }
         let by_ns = query.ns.and_then(|ns| self.by_upstream.get(ns));
         if let Some(dedicated) = self.dedicated(query) {
             let repo = by_ns.unwrap_or(dedicated);
@@ -192,7 +227,8 @@ impl RepositoryMap {
         if !grammatical {
             return PullError::NameInvalid(format!("'{}' is not a repository name", query.path).into());
         }
-        let keys = self.order.iter().map(|r| &**r.key()).collect::<Vec<_>>().join(", ");
+        let pushed = self.hosted.iter().map(|repo| &**repo.key());
+        let keys = pushed.chain(self.order.iter().map(|r| &**r.key())).collect::<Vec<_>>().join(", ");
         let why = match query.ns {
             Some(ns) => format!("no repository has the upstream '{ns}', and '{first}' is not a repository key"),
             None => format!("no repository has the key or upstream '{first}'"),

@@ -6,6 +6,7 @@
 
 mod admin;
 mod builtin;
+mod configured;
 mod document;
 mod map;
 mod network;
@@ -17,6 +18,8 @@ mod spec;
 mod view;
 
 pub use admin::{RepositoryAdmin, RepositoryError, RepositoryView};
+pub(crate) use configured::AnyRepository;
+pub use configured::ConfiguredRepository;
 pub use document::{FIELDS, FieldDoc, FieldProblem, Provenance, read_own_limits};
 pub(crate) use map::RepositoryMap;
 pub use map::{Route, RouteQuery};

@@ -94,7 +94,7 @@ pub struct Repository {
     spec: RepositorySpec,
     source: Source,
     sources: Sources,
-    counters: Counters,
+    counters: Arc<Counters>,
     key: Arc<str>,
     hosts: Vec<String>,
     access: Option<Arc<Access>>,
@@ -119,7 +119,7 @@ impl Repository {
         let access = spec.passthrough.map(|rules| Access::new(rules, sources.named().address())).transpose()?;
         let access = access.map(Arc::new);
         let key: Arc<str> = Arc::from(spec.key.as_ref());
-        let counters = Counters::new(key.clone(), metrics.clone());
+        let counters = Arc::new(Counters::new(key.clone(), metrics.clone()));
         Ok(Self { sources, counters, key, hosts, access, spec, source, defaults: defaults.clone() })
     }
 
@@ -163,7 +163,7 @@ impl Repository {
     }
 
     /// What is counted of it.
-    pub fn counters(&self) -> &Counters {
+    pub fn counters(&self) -> &Arc<Counters> {
         &self.counters
     }
 

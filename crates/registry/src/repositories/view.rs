@@ -9,6 +9,7 @@ use super::network::NetworkSpec;
 use super::repository::Repository;
 use super::spec::UpstreamSpec;
 use crate::access::PassthroughRules;
+use crate::hosted::HostedRepository;
 use crate::sources::Upstream;
 
 /// The document, with `key`, `source` and `upstream_state` added.
@@ -55,6 +56,26 @@ pub(super) fn document(repo: &Repository) -> Value {
         fields.insert("passthrough".into(), times.into());
     }
     document
+}
+
+/// The document of a hosted repository, with `key` and `source` added.
+pub(super) fn hosted(repo: &HostedRepository) -> Value {
+    let spec = repo.spec();
+    json!({
+        "key": spec.key,
+        "source": repo.source().as_str(),
+        "kind": "hosted",
+        "push": spec.push.as_str(),
+        "push_limits": {
+            "blob": spec.limits.blob_bytes,
+            "staged": spec.limits.staged_bytes,
+            "sessions": spec.limits.sessions,
+            "session_ttl": humantime::format_duration(spec.limits.session_ttl).to_string(),
+        },
+        "immutable_tags": spec.document.get("immutable_tags").cloned().unwrap_or_else(|| json!([])),
+        "hosts": spec.hosts,
+        "listen": spec.listen.iter().map(ToString::to_string).collect::<Vec<_>>(),
+    })
 }
 
 /// What is known of one upstream at the moment.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use blob_store::{LocalStore, Staging};
+use blob_store::{LocalStore, Staging, Uploads};
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
 use metadata::{Metadata, SealingKey, SealingKeys};
@@ -149,17 +149,24 @@ async fn start(folder: PathBuf, max_bytes: u64, document: &Value) -> Registry {
     let config = RegistryConfig {
         cache_max_bytes: max_bytes,
         builtins: Builtins::Included,
-        repositories: vec![lab],
+        repositories: vec![lab.into()],
         upstream: UpstreamDefaults { timeouts, ..UpstreamDefaults::default() },
         main_ports: vec![5000],
     };
     let stores = Stores {
         blobs: Arc::new(LocalStore::open(&folder).unwrap()),
         staging: Staging::open(&folder.join("staging")).unwrap(),
+        uploads: uploads(&folder),
         metadata: Metadata::open(&folder.join("transship.db"), keys()).await.unwrap(),
     };
     let metrics = Metrics::register(&mut prometheus_client::registry::Registry::default());
     Registry::start(config, stores, metrics).await.unwrap()
+}
+
+/// The area of pushes under a folder.
+pub(crate) fn uploads(folder: &std::path::Path) -> Uploads {
+    let root = folder.join("hosted");
+    Uploads::open(&root, LocalStore::open(&root).unwrap()).unwrap()
 }
 
 pub(crate) async fn collect(stream: transship_registry::BlobStream) -> Result<Bytes, PullError> {
@@ -204,6 +211,6 @@ pub(crate) async fn eventually_some<T, Looking: Future<Output = Option<T>>>(
 }
 
 /// The same key each time: a restarted registry must open what it sealed.
-fn keys() -> SealingKeys {
+pub(crate) fn keys() -> SealingKeys {
     SealingKeys::new(SealingKey::from_bytes(&[7; 32]), vec![])
 }

@@ -8,6 +8,7 @@ mod blobs;
 mod explain;
 mod faults;
 mod harness;
+mod hosted;
 mod manifests;
 mod mirrors;
 mod ranges;

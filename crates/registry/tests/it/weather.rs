@@ -7,7 +7,9 @@ use client::{HostLimits, OwnLimits};
 use serde_json::json;
 use testkit::image::{Image, blob};
 use testkit::upstream::{FakeUpstream, Fault, Gate, Kind, Request, Target};
-use transship_registry::{Builtins, Provenance, PullError, PullOutcome, RepositorySpec, Timeouts, UpstreamDefaults};
+use transship_registry::{
+    Builtins, ConfiguredRepository, Provenance, PullError, PullOutcome, Timeouts, UpstreamDefaults,
+};
 
 use crate::harness::{Lab, eventually};
 
@@ -272,7 +274,7 @@ async fn a_hosts_own_limits_hold_for_all_its_repositories_and_reload() {
     let lab = Lab::new().await;
     let twin = json!({ "upstream": lab.upstream.url(), "internal": true, "limits": { "requests_per_second": 50 } });
     let spec = |key: &str, document: &serde_json::Value| {
-        RepositorySpec::from_document(key.parse().unwrap(), document, Provenance::File).unwrap()
+        ConfiguredRepository::from_document(key.parse().unwrap(), document, Provenance::File).unwrap()
     };
     let plain = json!({ "upstream": lab.upstream.url(), "internal": true });
     let specs = || vec![spec("lab", &plain), spec("twin", &twin)];

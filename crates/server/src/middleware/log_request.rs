@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use http::{HeaderValue, Method, Uri};
 use oci::{Reference, RepositoryName};
-use registry::{Principal, PullKind, PullOutcome, Repository};
+use registry::{Principal, PullKind, PullOutcome, Pusher};
 
 use super::json_line::JsonLine;
 use super::request_id::RequestId;
@@ -46,7 +46,9 @@ pub(crate) enum End {
 #[derive(Clone, Debug)]
 pub(crate) struct Subject {
     pub(crate) kind: PullKind,
-    pub(crate) repo: Arc<Repository>,
+    pub(crate) repo_key: Arc<str>,
+    /// The address of the repository's upstream, if it has one.
+    pub(crate) upstream: Option<Arc<str>>,
     pub(crate) name: RepositoryName,
     pub(crate) reference: Option<Reference>,
 }
@@ -65,6 +67,8 @@ pub(crate) struct RequestRecord {
     pub(crate) subject: Option<Subject>,
     /// Whose rights were used, where callers have their own.
     pub(crate) principal: Option<Principal>,
+    /// Who pushes, where somebody does.
+    pub(crate) pusher: Option<Pusher>,
     pub(crate) outcome: Option<PullOutcome>,
     /// The message of the error body.
     pub(crate) error: Option<String>,
@@ -115,14 +119,14 @@ impl Subject {
     }
 
     /// The same thing's address at its upstream, without credentials.
-    fn upstream_url(&self) -> String {
-        let mut url = format!("{}/v2/{}/{}/", self.repo.upstream(), self.name, self.words());
+    fn upstream_url(&self) -> Option<String> {
+        let mut url = format!("{}/v2/{}/{}/", self.upstream.as_ref()?, self.name, self.words());
         match &self.reference {
             // Writing to a string cannot fail.
             Some(reference) => _ = write!(url, "{reference}"),
             None => url.push_str("list"),
         }
-        url
+        Some(url)
     }
 }
 
@@ -168,6 +172,9 @@ impl RequestRecord {
         if let Some(principal) = self.principal {
             line.plain("principal", principal)?;
         }
+        if let Some(pusher) = self.pusher {
+            line.parts("principal", &[pusher.as_str()]);
+        }
         if let Some(outcome) = self.outcome {
             line.parts("cache", &[outcome.as_str()]);
         }
@@ -203,9 +210,11 @@ impl Subject {
     fn write(&self, line: &mut JsonLine<'_>) -> io::Result<()> {
         // Keys, names and tags are of grammars without anything that needs escaping.
         line.parts("kind", &[self.kind.as_str()]);
-        line.parts("repo_key", &[self.repo.key()]);
+        line.parts("repo_key", &[&self.repo_key]);
         line.parts("name", &[self.name.as_str()]);
-        let Some(reference) = &self.reference else { return line.text("upstream_url", &self.upstream_url()) };
+        let Some(reference) = &self.reference else {
+            return self.upstream_url().map_or(Ok(()), |url| line.text("upstream_url", &url));
+        };
         let digest = reference.digest().map(ToString::to_string);
         let (text, kind) = match (reference.tag(), &digest) {
             (Some(tag), _) => (tag.as_str(), "tag"),
@@ -213,11 +222,8 @@ impl Subject {
         };
         line.parts("reference", &[text]);
         line.parts("reference_kind", &[kind]);
-        line.text_with(
-            "upstream_url",
-            self.repo.upstream(),
-            &["/v2/", self.name.as_str(), "/", self.words(), "/", text],
-        )
+        let Some(upstream) = &self.upstream else { return Ok(()) };
+        line.text_with("upstream_url", upstream, &["/v2/", self.name.as_str(), "/", self.words(), "/", text])
     }
 }
 
@@ -238,7 +244,13 @@ impl fmt::Display for Human<'_> {
         }
         write!(f, " {} B in {} ms", record.bytes, millis(record.latency))?;
         if let Some(subject) = &record.subject {
-            write!(f, " repo_key={} upstream_url={}", subject.repo.key(), subject.upstream_url())?;
+            write!(f, " repo_key={}", subject.repo_key)?;
+            if let Some(url) = subject.upstream_url() {
+                write!(f, " upstream_url={url}")?;
+            }
+        }
+        if let Some(pusher) = record.pusher {
+            write!(f, " principal={pusher}")?;
         }
         if let Some(principal) = record.principal {
             write!(f, " principal={principal}")?;
@@ -272,6 +284,7 @@ pub(crate) mod tests {
             trace: TraceContext::of(&headers),
             subject: None,
             principal: None,
+            pusher: None,
             outcome: Some(PullOutcome::Hit),
             error: None,
             status: 200,

@@ -34,6 +34,9 @@ const BAD_DIGESTS: &str = "a/manifests/v1:2 a/manifests/sha256: a/manifests/: a/
     a/blobs/latest a/blobs/sha256 a/blobs/sha256: a/blobs/sha256:.. a/blobs/sha256:sha256:x a/referrers/latest
     a/blobs/md5:d41d8cd98f00b204e9800998ecf8427e a/referrers/sha256:zz a/blobs/:";
 
+const BAD_SESSIONS: &str = "a/blobs/uploads/0b8e a/blobs/uploads/0B8E7C1A-0123-4567-89AB-CDEF01234567
+    a/blobs/uploads/0b8e7c1a-0123-4567-89ab-cdef0123456g a/blobs/uploads/0b8e7c1a01234567089abcdef01234567";
+
 const NO_ENDPOINTS: &str = "a a/b a/manifest/x a/tags/lists a/tags _oci/ext/discover a/blob/x";
 
 /// All of them.
@@ -42,6 +45,7 @@ pub(super) fn cases() -> Vec<(String, ErrorCode)> {
         (BAD_NAMES, ErrorCode::NameInvalid),
         (BAD_TAGS, ErrorCode::TagInvalid),
         (BAD_DIGESTS, ErrorCode::DigestInvalid),
+        (BAD_SESSIONS, ErrorCode::BlobUploadUnknown),
         (NO_ENDPOINTS, ErrorCode::Unsupported),
     ];
     let mut cases: Vec<_> = lists

@@ -53,7 +53,13 @@ pub(crate) fn answer<B: Body>(
     };
     let record = line.record();
     record.outcome = Some(manifest.outcome);
-    record.subject = Some(Subject { kind: PullKind::Manifest, repo, name, reference: Some(Reference::Tag(tag)) });
+    record.subject = Some(Subject {
+        kind: PullKind::Manifest,
+        repo_key: repo.key().clone(),
+        upstream: Some(repo.upstream().clone()),
+        name,
+        reference: Some(Reference::Tag(tag)),
+    });
     let mut response = Response::new(ReplyBody::new(content));
     *response.headers_mut() = headers;
     Some(response)

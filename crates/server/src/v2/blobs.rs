@@ -8,7 +8,7 @@
 
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use oci::{ByteRange, ContentRange, Digest, ErrorCode, RangeHeader, ResolvedRange};
-use registry::{OpenBlob, Route};
+use registry::{OpenBlob, Place};
 
 use super::headers::{DOCKER_CONTENT_DIGEST, DigestValues, put_immutable, put_namespace, put_outcome};
 use super::{V2Request, Verb, conditional};
@@ -22,7 +22,7 @@ use crate::respond::Failure;
 
 pub(crate) async fn answer(
     request: &V2Request<'_>,
-    route: &Route,
+    place: &Place,
     digest: &Digest,
     record: &mut RequestRecord,
 ) -> Result<Response<ReplyBody>, Failure> {
@@ -34,12 +34,12 @@ pub(crate) async fn answer(
         Verb::Head => Wanted::Confirmation,
     };
     let mut response = match wanted {
-        Wanted::Confirmation => confirm(request, route, digest, record).await?,
+        Wanted::Confirmation => confirm(request, place, digest, record).await?,
         Wanted::TooManyRanges => {
-            let size = Box::pin(request.registry.stat_blob(route, digest)).await?.size;
+            let size = Box::pin(request.registry.stat_blob(place, digest)).await?.size;
             return Err(unsatisfiable(size, "the Range header has more ranges than are answered"));
         }
-        Wanted::Bytes(range) => send(request, route, digest, range.as_ref(), record).await?,
+        Wanted::Bytes(range) => send(request, place, digest, range.as_ref(), record).await?,
     };
     if unchanged {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
@@ -48,7 +48,7 @@ pub(crate) async fn answer(
     }
     let headers = response.headers_mut();
     put_immutable(headers);
-    put_namespace(headers, route);
+    put_namespace(headers, place);
     headers.insert(header::ETAG, values.etag);
     headers.insert(DOCKER_CONTENT_DIGEST, values.digest);
     headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
@@ -80,11 +80,11 @@ fn wanted_bytes(headers: &HeaderMap, values: &DigestValues) -> Wanted {
 
 async fn confirm(
     request: &V2Request<'_>,
-    route: &Route,
+    place: &Place,
     digest: &Digest,
     record: &mut RequestRecord,
 ) -> Result<Response<ReplyBody>, Failure> {
-    let facts = Box::pin(request.registry.stat_blob(route, digest)).await?;
+    let facts = Box::pin(request.registry.stat_blob(place, digest)).await?;
     record.outcome = Some(facts.outcome);
     let mut response = octets(StatusCode::OK, facts.size, Content::Empty);
     put_outcome(response.headers_mut(), facts.outcome);
@@ -93,12 +93,12 @@ async fn confirm(
 
 async fn send(
     request: &V2Request<'_>,
-    route: &Route,
+    place: &Place,
     digest: &Digest,
     range: Option<&RangeHeader>,
     record: &mut RequestRecord,
 ) -> Result<Response<ReplyBody>, Failure> {
-    let blob = Box::pin(request.registry.open_blob(route, digest, range)).await?;
+    let blob = Box::pin(request.registry.open_blob(place, digest, range)).await?;
     let outcome = blob.outcome();
     record.outcome = Some(outcome);
     let mut response = match range.map_or(ResolvedRange::Full, |range| range.resolve(blob.size())) {

@@ -1,19 +1,29 @@
-//! Who asks: the one way from a request to a route that content is served from.
+//! Who asks: the one way from a request to a route that content is served from or pushed to.
 //!
-//! The router calls it before every endpoint that serves content, whatever the method, and hands the route on. Must not
-//! know what is cached. Invariants: a caller's credential is read only where callers log in with their own accounts, and
-//! goes to the registry only; what was issued for us (the admin token) goes nowhere.
+//! The router calls it before every endpoint that serves or takes content, whatever the method, and hands the route on.
+//! Must not know what is cached. Invariants: a caller's credential for an upstream is read only where callers log in with
+//! their own accounts, and goes to the registry only; what was issued for us (the admin token, tokens of our token
+//! service) is compared here and goes nowhere.
+
+use std::net::IpAddr;
+use std::time::SystemTime;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use oci::ErrorCode;
-use registry::{Action, CallerCredential, EntranceAsks, PullKind, Repository, Route, RouteQuery};
+use registry::{
+    Action, CallerCredential, EntranceAsks, HostedRoute, Place, PullKind, PushPolicy, Pusher, Repository, RouteQuery,
+    Shown,
+};
 
-use super::V2Request;
+use super::push::PushRequest;
+use super::{V2Request, unsupported};
 use crate::api::AdminToken;
 use crate::middleware::log_request::{RequestRecord, Subject};
 use crate::respond::{Failure, challenge};
+use crate::state::App;
+use crate::token::Bearer;
 
 /// Longest `Authorization` value read: as long as any token in use, far below the limit on heads.
 const MAX_AUTHORIZATION: usize = 16 * 1024;
@@ -21,16 +31,16 @@ const MAX_AUTHORIZATION: usize = 16 * 1024;
 /// The realm where accounts of several upstreams are taken.
 const ANY_UPSTREAM: &str = "the upstream you pull from";
 
-/// What a request shows of its caller.
-enum Shown {
+/// What a request shows of its caller's account at an upstream.
+enum Account {
     Nothing,
-    Account(CallerCredential),
+    Shown(CallerCredential),
     /// Something that is no account at an upstream.
     Unusable(&'static str),
 }
 
 impl V2Request<'_> {
-    fn route_query<'a>(&'a self, path: &'a str) -> RouteQuery<'a> {
+    pub(crate) fn route_query<'a>(&'a self, path: &'a str) -> RouteQuery<'a> {
         RouteQuery {
             path,
             ns: self.query.ns.as_ref().map(AsRef::as_ref),
@@ -45,17 +55,19 @@ impl V2Request<'_> {
         name: &str,
         action: &Action,
         record: &mut RequestRecord,
-    ) -> Result<Route, Failure> {
-        let mut route = self.registry.route(&self.route_query(name))?;
+    ) -> Result<Place, Failure> {
+        let mut place = self.registry.locate(&self.route_query(name))?;
+        record.subject = Some(subject(&place, action));
+        // Reading what was pushed is open, like pulling through.
+        let Place::Proxy(route) = &mut place else { return Ok(place) };
         route.trace = Some(self.trace);
-        record.subject = Some(subject(&route, action));
         if !route.repo.is_passthrough() {
-            return Ok(route);
+            return Ok(place);
         }
-        let shown = shown(self.headers, self.admin_token);
-        record.principal = Some(self.registry.principal(&route, shown.account()));
+        let shown = shown(self.headers, &self.app.admin_token);
+        record.principal = Some(self.registry.principal(route, shown.account()));
         let caller = shown.usable(route.repo.upstream())?;
-        Ok(Box::pin(self.registry.authorize(route, caller.as_ref(), action)).await?)
+        Ok(Place::Proxy(Box::pin(self.registry.authorize(route.clone(), caller.as_ref(), action)).await?))
     }
 
     /// Whose login `GET /v2/` asks for here.
@@ -65,13 +77,13 @@ impl V2Request<'_> {
 
     /// Lets a caller pass at `GET /v2/` whose account this repository's upstream takes.
     pub(crate) async fn log_in(&self, repository: &Repository) -> Result<(), Failure> {
-        let caller = shown(self.headers, self.admin_token).usable(repository.upstream())?;
+        let caller = shown(self.headers, &self.app.admin_token).usable(repository.upstream())?;
         Ok(Box::pin(self.registry.log_in(repository, caller.as_ref())).await?)
     }
 
     /// Lets a caller pass at `GET /v2/` who shows any account: whether it opens anything, each repository says.
     pub(crate) fn shows_an_account(&self) -> Result<(), Failure> {
-        match shown(self.headers, self.admin_token).usable(ANY_UPSTREAM)? {
+        match shown(self.headers, &self.app.admin_token).usable(ANY_UPSTREAM)? {
             Some(_) => Ok(()),
             None => Err(Failure::new(
                 StatusCode::UNAUTHORIZED,
@@ -81,22 +93,45 @@ impl V2Request<'_> {
             .with_header(header::WWW_AUTHENTICATE, challenge(ANY_UPSTREAM))),
         }
     }
+
+    /// Lets a caller pass at `GET /v2/` where pushes need a login: clients learn here how to log in, and ask nowhere else.
+    /// Who logs in as nobody may go on, and pull.
+    pub(crate) fn greet(&self) -> Result<(), Failure> {
+        let hosted = self.registry.hosted_here(&self.route_query(""));
+        if hosted.iter().all(|repo| repo.spec().push == PushPolicy::Anyone) {
+            return Ok(());
+        }
+        match push_shown(self.headers, self.app, self.peer) {
+            PushShown { shown: Shown::AdminToken, .. } | PushShown { logged_in: true, .. } => Ok(()),
+            PushShown { .. } => {
+                let message = "log in to push, or as nobody to pull: ask the token service for a token";
+                let failure = Failure::new(StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized, message);
+                Err(failure.with_header(header::WWW_AUTHENTICATE, self.app.public.challenge(self.host, None)))
+            }
+        }
+    }
+
+    /// Whether the caller shows what opens pushes.
+    pub(crate) fn is_pusher(&self) -> bool {
+        push_shown(self.headers, self.app, self.peer).shown == Shown::AdminToken
+    }
 }
 
-fn subject(route: &Route, action: &Action) -> Subject {
+fn subject(place: &Place, action: &Action) -> Subject {
     let (kind, reference) = match action {
         Action::Manifest(reference) => (PullKind::Manifest, Some(reference.clone())),
         Action::Blob(digest) => (PullKind::Blob, Some((*digest).into())),
         Action::Tags => (PullKind::Tags, None),
         Action::Referrers(digest) => (PullKind::Referrers, Some((*digest).into())),
     };
-    Subject { kind, repo: route.repo.clone(), name: route.name.clone(), reference }
+    let (repo_key, upstream) = (place.repo_key().clone(), place.upstream().cloned());
+    Subject { kind, repo_key, upstream, name: place.name().clone(), reference }
 }
 
-impl Shown {
+impl Account {
     fn account(&self) -> Option<&CallerCredential> {
         match self {
-            Self::Account(caller) => Some(caller),
+            Self::Shown(caller) => Some(caller),
             Self::Nothing | Self::Unusable(_) => None,
         }
     }
@@ -104,7 +139,7 @@ impl Shown {
     fn usable(self, upstream: &str) -> Result<Option<CallerCredential>, Failure> {
         match self {
             Self::Nothing => Ok(None),
-            Self::Account(caller) => Ok(Some(caller)),
+            Self::Shown(caller) => Ok(Some(caller)),
             Self::Unusable(why) => {
                 let message = format!("{why}; log in with your own account of {upstream}");
                 Err(Failure::new(StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized, message)
@@ -116,27 +151,94 @@ impl Shown {
 
 /// Reads `Authorization`: Basic (RFC 7617) and nothing else. A Bearer token was not minted for us by anybody, so passing
 /// it on would show it to whom it was not meant for.
-fn shown(headers: &HeaderMap, admin_token: &AdminToken) -> Shown {
+fn shown(headers: &HeaderMap, admin_token: &AdminToken) -> Account {
     let mut given = headers.get_all(header::AUTHORIZATION).iter();
-    let Some(first) = given.next() else { return Shown::Nothing };
+    let Some(first) = given.next() else { return Account::Nothing };
     if given.next().is_some() {
-        return Shown::Unusable("more than one Authorization header");
+        return Account::Unusable("more than one Authorization header");
     }
     let Some(caller) = basic(first) else {
-        return Shown::Unusable("this Authorization is not a user name and password (Basic)");
+        return Account::Unusable("this Authorization is not a user name and password (Basic)");
     };
     let (username, password) = caller;
     if username.is_empty() && password.is_empty() {
-        return Shown::Nothing;
+        return Account::Nothing;
     }
     if admin_token.is(&password) || admin_token.is(&username) {
-        return Shown::Unusable("the admin token of this server is no account of the upstream, and is not sent there");
+        return Account::Unusable(
+            "the admin token of this server is no account of the upstream, and is not sent there",
+        );
     }
-    Shown::Account(CallerCredential::new(&username, &password))
+    Account::Shown(CallerCredential::new(&username, &password))
+}
+
+/// What a request shows to push: see [`push_shown`].
+struct PushShown {
+    shown: Shown,
+    /// Whether it came through the token service, be it as nobody.
+    logged_in: bool,
+}
+
+/// Reads what a request shows to us, as opposed to an upstream: the admin token as the password of Basic (any user name)
+/// or as Bearer, or a token of our token service.
+fn push_shown(headers: &HeaderMap, app: &App, peer: IpAddr) -> PushShown {
+    let nothing = if peer.to_canonical().is_loopback() { Shown::NothingFromHere } else { Shown::Nothing };
+    let read = |shown, logged_in| PushShown { shown, logged_in };
+    let mut given = headers.get_all(header::AUTHORIZATION).iter();
+    let Some(first) = given.next() else { return read(nothing, false) };
+    if given.next().is_some() {
+        return read(Shown::Wrong, false);
+    }
+    if let Some((username, password)) = basic(first) {
+        return match (app.admin_token.is(&password), username.is_empty() && password.is_empty()) {
+            (true, _) => read(Shown::AdminToken, true),
+            (false, true) => read(nothing, false),
+            (false, false) => read(Shown::Wrong, false),
+        };
+    }
+    let bearer = first.to_str().ok().filter(|text| text.len() <= MAX_AUTHORIZATION).and_then(|text| {
+        let (scheme, token) = text.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    });
+    match bearer.filter(|token| !token.is_empty()) {
+        Some(token) if app.admin_token.is(token) => read(Shown::AdminToken, true),
+        Some(token) => match app.tokens.read(token, SystemTime::now()) {
+            Some(Bearer::Admin) => read(Shown::AdminToken, true),
+            Some(Bearer::Nobody) => read(nothing, true),
+            None => read(Shown::Wrong, false),
+        },
+        None => read(Shown::Wrong, false),
+    }
+}
+
+impl PushRequest<'_> {
+    /// Finds the hosted repository for `name` and lets the caller pass who may push to it.
+    pub(crate) fn admit(
+        &self,
+        name: &str,
+        action: &Action,
+        record: &mut RequestRecord,
+    ) -> Result<(HostedRoute, Pusher), Failure> {
+        let place = self.app.registry.locate(&self.route_query(name))?;
+        record.subject = Some(subject(&place, action));
+        let Place::Hosted(route) = place else { return Err(unsupported::push(place.repo_key())) };
+        let shown = push_shown(self.headers, self.app, self.peer).shown;
+        let pusher = self.app.registry.authorize_push(&route, shown).map_err(|refused| {
+            let failure = Failure::from(refused);
+            failure.with_header(header::WWW_AUTHENTICATE, self.app.public.challenge(self.host, Some(name)))
+        })?;
+        record.pusher = Some(pusher);
+        Ok((route, pusher))
+    }
+
+    /// What a request says of where it wants to go. `ns` does not count: it names an upstream to pull from.
+    pub(crate) fn route_query<'a>(&'a self, path: &'a str) -> RouteQuery<'a> {
+        RouteQuery { path, ns: None, host: self.host, local_port: Some(self.local_port) }
+    }
 }
 
 /// User name and password of a Basic value.
-fn basic(value: &HeaderValue) -> Option<(String, String)> {
+pub(crate) fn basic(value: &HeaderValue) -> Option<(String, String)> {
     let (scheme, encoded) = value.to_str().ok().filter(|text| text.len() <= MAX_AUTHORIZATION)?.split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("basic") {
         return None;
@@ -160,10 +262,10 @@ mod tests {
         let token = AdminToken::new("s3cret-Token");
         let pair = |text: &str| format!("Basic {}", STANDARD.encode(text));
         for account in [pair("ann:pw"), pair("ann:p:w"), pair("ann:").replace("Basic", "bAsIc"), pair(":token")] {
-            assert!(matches!(shown(&with(&[&account]), &token), Shown::Account(_)), "{account}");
+            assert!(matches!(shown(&with(&[&account]), &token), Account::Shown(_)), "{account}");
         }
-        assert!(matches!(shown(&with(&[]), &token), Shown::Nothing));
-        assert!(matches!(shown(&with(&[&pair(":")]), &token), Shown::Nothing), "docker sends this without a login");
+        assert!(matches!(shown(&with(&[]), &token), Account::Nothing));
+        assert!(matches!(shown(&with(&[&pair(":")]), &token), Account::Nothing), "docker sends this without a login");
         for bad in [
             vec!["Bearer abc".to_owned()],
             vec!["Basic".to_owned()],
@@ -178,7 +280,7 @@ mod tests {
             vec![format!("Basic {}", "QUFB".repeat(8000))],
         ] {
             let values: Vec<&str> = bad.iter().map(String::as_str).collect();
-            assert!(matches!(shown(&with(&values), &token), Shown::Unusable(_)), "{bad:?}");
+            assert!(matches!(shown(&with(&values), &token), Account::Unusable(_)), "{bad:?}");
         }
     }
 }

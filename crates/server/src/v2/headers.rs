@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, header};
 use oci::Digest;
-use registry::{Freshness, PullOutcome, Route};
+use registry::{Freshness, Place, PullOutcome};
 
 use crate::body::ReplyBody;
 use crate::respond::Failure;
@@ -66,8 +66,8 @@ pub(crate) fn put_outcome(headers: &mut HeaderMap, outcome: PullOutcome) {
 }
 
 /// `OCI-Namespace`, when the client scoped its request with `ns`.
-pub(crate) fn put_namespace(headers: &mut HeaderMap, route: &Route) {
-    if let Some(Ok(value)) = route.namespace.as_deref().map(HeaderValue::from_str) {
+pub(crate) fn put_namespace(headers: &mut HeaderMap, place: &Place) {
+    if let Some(Ok(value)) = place.namespace().map(HeaderValue::from_str) {
         headers.insert(OCI_NAMESPACE, value);
     }
 }

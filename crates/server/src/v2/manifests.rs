@@ -6,7 +6,7 @@
 
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use oci::{MediaType, Reference};
-use registry::{ManifestAnswer, Route};
+use registry::{ManifestAnswer, Place};
 
 use super::headers::{DOCKER_CONTENT_DIGEST, DigestValues, put_freshness, put_namespace, put_outcome};
 use super::{V2Request, Verb, conditional};
@@ -16,15 +16,15 @@ use crate::respond::Failure;
 
 pub(crate) async fn answer(
     request: &V2Request<'_>,
-    route: &Route,
+    place: &Place,
     reference: &Reference,
     record: &mut RequestRecord,
 ) -> Result<Response<ReplyBody>, Failure> {
-    let manifest = request.registry.pull_manifest(route, reference).await?;
+    let manifest = request.registry.pull_manifest(place, reference).await?;
     record.outcome = Some(manifest.outcome);
 
     let mut headers = head(&manifest);
-    put_namespace(&mut headers, route);
+    put_namespace(&mut headers, place);
     if headers.get(header::ETAG).is_some_and(|etag| conditional::client_has(request.headers, etag)) {
         // A 304 has no representation to describe (RFC 9110 section 15.4.5).
         headers.remove(header::CONTENT_TYPE);
@@ -33,7 +33,7 @@ pub(crate) async fn answer(
     }
     let content = match request.verb {
         Verb::Get => {
-            route.repo.counters().served(manifest.outcome, manifest.bytes.len() as u64);
+            place.counters().served(manifest.outcome, manifest.bytes.len() as u64);
             Content::Whole(manifest.bytes)
         }
         Verb::Head => Content::Empty,

@@ -6,21 +6,25 @@
 pub(crate) mod at_hand;
 pub(crate) mod base;
 pub(crate) mod blobs;
+pub(crate) mod catalog;
 pub(crate) mod conditional;
 pub(crate) mod gate;
 pub(crate) mod headers;
 pub(crate) mod manifests;
 pub(crate) mod page_link;
+pub(crate) mod push;
 pub(crate) mod referrers;
 pub(crate) mod tags;
 pub(crate) mod unsupported;
 
+use std::net::IpAddr;
+
 use http::{HeaderMap, Method};
 use registry::{Registry, TraceParent};
 
-use crate::api::AdminToken;
 use crate::file_queue::FileQueue;
 use crate::query::V2Query;
+use crate::state::App;
 
 /// The methods of pulls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,8 +45,8 @@ impl Verb {
 
 /// A pull request with its parts checked.
 pub(crate) struct V2Request<'a> {
+    pub(crate) app: &'a App,
     pub(crate) registry: &'a Registry,
-    pub(crate) admin_token: &'a AdminToken,
     pub(crate) verb: Verb,
     /// The whole path as it came, for links back to us.
     pub(crate) raw_path: &'a str,
@@ -50,6 +54,8 @@ pub(crate) struct V2Request<'a> {
     pub(crate) headers: &'a HeaderMap,
     pub(crate) host: Option<&'a str>,
     pub(crate) local_port: u16,
+    /// The address the request came from.
+    pub(crate) peer: IpAddr,
     pub(crate) trace: TraceParent,
     /// Where the body may put pieces of files.
     pub(crate) files: Option<FileQueue>,

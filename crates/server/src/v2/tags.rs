@@ -5,7 +5,7 @@
 
 use http::{HeaderValue, Response, header};
 use oci::Tag;
-use registry::{Route, TagsAnswer, TagsQuery};
+use registry::{Place, TagsAnswer, TagsQuery};
 use serde::Serialize;
 
 use super::headers::{put_namespace, put_outcome, put_warning};
@@ -23,21 +23,21 @@ struct TagList<'a> {
 
 pub(crate) async fn answer(
     request: &V2Request<'_>,
-    route: &Route,
+    place: &Place,
     name: &str,
     record: &mut RequestRecord,
 ) -> Result<Response<ReplyBody>, Failure> {
     let crate::query::V2Query { n, last, .. } = &request.query;
     // n=0 is an empty list, but still only of a repository that is there: ask for one and show none.
     let wanted = TagsQuery { n: n.map(|n| n.max(1)), last: last.clone() };
-    let mut answer = Box::pin(request.registry.list_tags(route, &wanted)).await?;
+    let mut answer = Box::pin(request.registry.list_tags(place, &wanted)).await?;
     record.outcome = Some(answer.outcome);
     if *n == Some(0) {
         answer.tags.clear();
         answer.next = None;
     }
     let mut response = respond(request, name, &answer);
-    put_namespace(response.headers_mut(), route);
+    put_namespace(response.headers_mut(), place);
     Ok(response)
 }
 

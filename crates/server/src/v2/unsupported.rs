@@ -8,24 +8,20 @@ use oci::ErrorCode;
 
 use crate::respond::Failure;
 
-/// Every write under `/v2`.
-pub(crate) fn push() -> Failure {
-    Failure::method_not_allowed(
-        "GET, HEAD",
-        "this registry is a pull-through cache and takes no pushes; pushes come with hosted repositories",
-    )
+/// Every write to a repository that pulls from upstreams.
+pub(crate) fn push(repo_key: &str) -> Failure {
+    let message = format!(
+        "repository '{repo_key}' is a cache in front of an upstream and takes no pushes; push to a repository of kind hosted"
+    );
+    Failure::method_not_allowed("GET, HEAD", &message)
 }
 
-/// `/v2/<name>/blobs/uploads/…` with a reading method.
-pub(crate) fn uploads() -> Failure {
-    Failure::new(
-        StatusCode::NOT_FOUND,
-        ErrorCode::BlobUploadUnknown,
-        "no such upload; pushes come with hosted repositories",
-    )
+/// A method that this endpoint of a hosted repository does not have.
+pub(crate) fn method(allow: &'static str) -> Failure {
+    Failure::method_not_allowed(allow, "this endpoint does not have this method")
 }
 
-/// `/v2/_catalog`: a cache knows only what was pulled, which is not what upstreams have.
+/// `/v2/_catalog` where no hosted repository answers: a cache knows only what was pulled, which is not what upstreams have.
 pub(crate) fn catalog() -> Failure {
     Failure::new(
         StatusCode::NOT_FOUND,

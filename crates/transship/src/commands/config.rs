@@ -29,7 +29,7 @@ pub(crate) fn run(command: &ConfigCommand) -> ExitCode {
 
 fn summary(config: &Config) -> String {
     let listen: Vec<String> = config.listen.iter().map(ToString::to_string).collect();
-    let keys: Vec<&str> = config.repositories.iter().map(|r| r.key.as_ref()).collect();
+    let keys: Vec<&str> = config.repositories.iter().map(|r| r.key().as_ref()).collect();
     let keys = if keys.is_empty() { "none".to_owned() } else { keys.join(", ") };
     format!("good: listens on {}, caches in {}, repositories: {keys}\n", listen.join(", "), config.cache_dir.display())
 }

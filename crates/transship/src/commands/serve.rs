@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use registry::ConfiguredRepository;
 use server::{AccessLog, Drained, MakeSpan};
 use tokio::runtime::Builder;
 
@@ -108,13 +109,17 @@ async fn run(
 fn watched(sources: &Sources, config: &Config, cache_dir: &CacheDir) -> Vec<PathBuf> {
     let tls = config.tls.iter().flat_map(|files| [files.cert.clone(), files.key.clone()]);
     let keys = config.sealing_keys.file(cache_dir.sealing_keys());
-    let upstreams = config.repositories.iter().flat_map(|repo| std::iter::once(&repo.upstream).chain(&repo.mirrors));
+    let proxies = config.repositories.iter().filter_map(|repo| match repo {
+        ConfiguredRepository::Proxy(spec) => Some(spec),
+        ConfiguredRepository::Hosted(_) => None,
+    });
+    let upstreams = proxies.flat_map(|repo| std::iter::once(&repo.upstream).chain(&repo.mirrors));
     let certificates = upstreams.flat_map(|upstream| upstream.network.files.iter().cloned());
     sources.file.iter().cloned().chain(tls).chain(keys).chain(certificates).collect()
 }
 
 fn announce(house: &House, config: &Config, open_files: Option<u64>) {
-    let own = config.repositories.first().map(|r| format!("{}/<name>", r.key));
+    let own = config.repositories.first().map(|r| format!("{}/<name>", r.key()));
     let image = if config.builtin_upstreams { Some("dockerhub/library/alpine") } else { own.as_deref() };
     let banner = Banner {
         listen: &house.addresses,

@@ -39,6 +39,7 @@ pub(crate) const CHECK_PASSWORD: &str = "TRANSSHIP_CHECK_PASSWORD";
 pub(crate) const ALL: &[EnvVar] = &[
     EnvVar { name: CONFIG, field: None, meaning: "The configuration file to read, as `--config`." },
     sets("TRANSSHIP_LISTEN", "listen", "Addresses to listen on, separated by commas."),
+    sets("TRANSSHIP_PUBLIC_URL", "public_url", "Where clients reach this server."),
     sets("TRANSSHIP_CACHE_DIR", "cache_dir", "The folder that holds everything."),
     sets("TRANSSHIP_CACHE_MAX_SIZE", "cache.max_size", "The cache's budget."),
     sets("TRANSSHIP_LOG_LEVEL", "log.level", "How much is logged."),

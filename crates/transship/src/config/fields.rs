@@ -44,6 +44,14 @@ pub(crate) const FIELDS: &[Field] = &[
         meaning: "Where clients connect. Listen on other than loopback addresses only where everyone who can connect may pull.",
     },
     Field {
+        path: "public_url",
+        kind: Kind::Url,
+        default: "the host that the client used, with `https` when `tls.cert` is set",
+        example: "https://registry.example.com",
+        change: Change::Restart,
+        meaning: "Where clients reach this server, when something in front of it ends TLS or has another name: the address of the token service that `docker login` is sent to.",
+    },
+    Field {
         path: "cache_dir",
         kind: Kind::Path,
         default: "`transship` in the user's data directory (`$XDG_DATA_HOME` or `~/.local/share`)",

@@ -18,6 +18,7 @@ use crate::logging::{LogFilter, LogFormat};
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct RawConfig {
     pub(crate) listen: Option<Vec<SocketAddr>>,
+    pub(crate) public_url: Option<Url>,
     pub(crate) cache_dir: Option<PathBuf>,
     pub(crate) cache: RawCache,
     pub(crate) builtin_upstreams: Option<bool>,

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 
 use oci::RepoKey;
-use registry::{Provenance, RepositorySpec};
+use registry::{ConfiguredRepository, Provenance};
 use serde_json::Value;
 
 use super::check::veil;
@@ -17,24 +17,30 @@ use super::problem::{Origin, Problem};
 use super::suggest::did_you_mean;
 
 /// Reads every entry of `repos`. What is wrong is added to `problems`; entries without problems come back.
-pub(crate) fn read(document: &Node, fill_on_range: Option<&str>, problems: &mut Vec<Problem>) -> Vec<RepositorySpec> {
+pub(crate) fn read(
+    document: &Node,
+    fill_on_range: Option<&str>,
+    problems: &mut Vec<Problem>,
+) -> Vec<ConfiguredRepository> {
     let Some(Entry { node: Node { value: NodeValue::Map(entries), .. }, .. }) = document.get("repos") else {
         return Vec::new();
     };
     entries.iter().filter_map(|entry| repository(entry, fill_on_range, problems)).collect()
 }
 
-fn repository(entry: &Entry, fill_on_range: Option<&str>, problems: &mut Vec<Problem>) -> Option<RepositorySpec> {
+fn repository(entry: &Entry, fill_on_range: Option<&str>, problems: &mut Vec<Problem>) -> Option<ConfiguredRepository> {
     let path = format!("repos.{}", entry.key);
     let key =
         entry.key.parse::<RepoKey>().map_err(|e| problems.push(Problem::new(entry.origin, &path, e.to_string()))).ok();
     let mut document = entry.node.to_json();
-    if let (Some(default), Value::Object(fields)) = (fill_on_range, &mut document) {
+    // What the cache does is no business of a repository that is none.
+    let is_cache = document.get("kind").and_then(Value::as_str) != Some("hosted");
+    if let (Some(default), Value::Object(fields)) = (fill_on_range.filter(|_| is_cache), &mut document) {
         fields.entry("fill_on_range").or_insert_with(|| default.into());
     }
     // A key that is wrong must not hide what else is wrong with the entry.
     let stand_in = || "x".parse::<RepoKey>().expect("one letter is a repository key");
-    let read = RepositorySpec::from_document(key.clone().unwrap_or_else(stand_in), &document, Provenance::File);
+    let read = ConfiguredRepository::from_document(key.clone().unwrap_or_else(stand_in), &document, Provenance::File);
     let files = files_of_auth::check(&document);
     let complete = files.is_empty();
     let (spec, found) = match read {
@@ -67,7 +73,7 @@ fn problem(entry: &Entry, prefix: &str, path: &str, message: String) -> Problem 
 
 /// Finds host names and listeners that two repositories claim, and listeners that are also the server's own.
 pub(crate) fn check_claims(
-    specs: &[RepositorySpec],
+    specs: &[ConfiguredRepository],
     listen: &[SocketAddr],
     document: &Node,
     problems: &mut Vec<Problem>,
@@ -75,13 +81,13 @@ pub(crate) fn check_claims(
     let mut hosts: HashMap<String, &str> = HashMap::new();
     let mut ports: HashMap<u16, &str> = HashMap::new();
     for spec in specs {
-        let key: &str = spec.key.as_ref();
+        let key: &str = spec.key().as_ref();
         let mut claim = |field: &str, index: usize, other: Option<String>| {
             let Some(other) = other else { return };
             let path = format!("repos.{key}.{field}[{index}]");
             problems.push(Problem::new(document.origin_of(&path), path, other));
         };
-        for (index, host) in spec.hosts.iter().enumerate() {
+        for (index, host) in spec.hosts().iter().enumerate() {
             let taken = hosts.insert(host.to_string(), key).filter(|other| *other != key);
             claim(
                 "hosts",
@@ -89,7 +95,7 @@ pub(crate) fn check_claims(
                 taken.map(|other| format!("'{host}' is claimed by {other} too; a host name has one repository")),
             );
         }
-        for (index, address) in spec.listen.iter().enumerate() {
+        for (index, address) in spec.listen().iter().enumerate() {
             let port = address.port();
             let taken = ports.insert(port, key).filter(|other| *other != key);
             claim(

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use client::{Secret, Timeouts};
-use registry::{Backoff, EntranceLogin, HeaderTrace, Hedging, RepositorySpec, UpstreamDefaults};
+use registry::{Backoff, ConfiguredRepository, EntranceLogin, HeaderTrace, Hedging, UpstreamDefaults};
 use serde_json::{Map, Value};
 use url::Url;
 
@@ -55,6 +55,8 @@ pub(crate) struct Sources {
 pub(crate) struct Config {
     /// Main listeners.
     pub(crate) listen: Vec<SocketAddr>,
+    /// Where clients reach us, if that is not plain from their requests.
+    pub(crate) public_url: Option<Url>,
     /// Data folder.
     pub(crate) cache_dir: PathBuf,
     /// Budget; none means the default for the file system.
@@ -64,7 +66,7 @@ pub(crate) struct Config {
     /// When `/v2/` asks for a login at addresses that repositories share.
     pub(crate) v2_login: EntranceLogin,
     /// Repositories of the file.
-    pub(crate) repositories: Vec<RepositorySpec>,
+    pub(crate) repositories: Vec<ConfiguredRepository>,
     /// Certificate and key.
     pub(crate) tls: Option<TlsFiles>,
     /// What is logged.
@@ -185,6 +187,7 @@ impl Sources {
             sealing_keys: self.sealing_keys(raw.secrets),
             cache_dir: std::path::absolute(cache_dir?).ok()?,
             listen,
+            public_url: raw.public_url,
             max_size: raw.cache.max_size,
             builtin_upstreams: raw.builtin_upstreams.unwrap_or(true),
             v2_login: match raw.v2_login {

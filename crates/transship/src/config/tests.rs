@@ -60,6 +60,13 @@ fn assert_starts(found: &[String], expected: &[&str]) {
     }
 }
 
+fn proxy(config: &Config, at: usize) -> &registry::RepositorySpec {
+    match &config.repositories[at] {
+        registry::ConfiguredRepository::Proxy(spec) => spec,
+        registry::ConfiguredRepository::Hosted(_) => panic!("a hosted repository"),
+    }
+}
+
 const MUCH_IS_WRONG: &str = r#"listen: ["127.0.0.1:5000", "localhost:80"]
 cache_dri: /var/lib/transship
 cache:
@@ -78,7 +85,7 @@ repos:
     upstream: ftp://lab.example.com
     immutable_tags: [3]
     auth: { username: ci, pasword: x }
-  planned: { kind: hosted }
+  planned: { kind: group }
 tls: { cert: /nonexistent/tls.crt }
 log: { level: inof, format: xml }
 tracing: { otlp_endpoint: "collector:4318" }
@@ -108,7 +115,7 @@ fn every_wrong_field_is_reported_at_once_with_its_line() {
             "line 17: repos.lab.immutable_tags[0]: must be a string",
             "line 18: repos.lab.auth.password: required",
             "line 18: repos.lab.auth.pasword: unknown field",
-            "line 19: repos.planned.kind: 'hosted' repositories are not in this version",
+            "line 19: repos.planned.kind: 'group' repositories are not in this version",
             "line 19: repos.planned.upstream: required",
             "line 20: tls.cert: cannot be read",
             "line 20: tls.key: required when tls.cert is given",
@@ -196,8 +203,8 @@ fn variables_are_replaced_and_their_values_are_never_shown() {
         "upstream: { max_attempts: '${N}' }\nrepos:\n  corp:\n    upstream: https://${HOST:-r.example.com}\n    auth: { username: ci, password: \"${CORP_PASSWORD}\" }\n",
     );
     assert_eq!(config.upstream.max_attempts, 7);
-    assert_eq!(config.repositories[0].upstream.url.as_str(), "https://r.example.com/");
-    assert_eq!(config.repositories[0].document["auth"]["password"], "hunter2");
+    assert_eq!(proxy(&config, 0).upstream.url.as_str(), "https://r.example.com/");
+    assert_eq!(proxy(&config, 0).document["auth"]["password"], "hunter2");
 
     let found = case.bad("cache: { max_size: '${SIZE}' }\nrepos:\n  a: { upstream: '${BAD_URL}' }\n  b: { upstream: 'https://${UNSET}' }\n");
     assert_starts(
@@ -217,7 +224,7 @@ fn a_password_file_stays_one_and_its_problems_are_reported() {
     let file = case.write("password", "s3cret\n");
     let repo = |auth: &str| format!("repos:\n  corp:\n    upstream: https://r.example.com\n    auth: {auth}\n");
     let config = case.good(&repo(&format!("{{ username: ci, password_file: {} }}", file.display())));
-    assert!(!config.repositories[0].document.to_string().contains("s3cret"), "it is read at use");
+    assert!(!proxy(&config, 0).document.to_string().contains("s3cret"), "it is read at use");
 
     let found = case.bad(&repo(&format!("{{ username: ci, password: x, password_file: {} }}", file.display())));
     assert_starts(&found, &["line 4: repos.corp.auth.password_file: give password or password_file, not both"]);
@@ -268,8 +275,26 @@ fn the_fill_policy_of_the_cache_is_the_default_of_the_files_repositories() {
     let config = Case::new().good(
         "cache: { fill_on_range: none }\nrepos:\n  a: { upstream: https://a.example.com }\n  b: { upstream: https://b.example.com, fill_on_range: background }\n",
     );
-    let policies: Vec<String> = config.repositories.iter().map(|r| r.fill_on_range.to_string()).collect();
+    let policies: Vec<String> = (0..2).map(|at| proxy(&config, at).fill_on_range.to_string()).collect();
     assert_eq!(policies, ["none", "background"]);
+}
+
+#[test]
+fn a_hosted_repository_stands_beside_others() {
+    let config = Case::new().good(
+        "cache: { fill_on_range: none }\npublic_url: https://r.example.com\nrepos:\n  releases: { kind: hosted, immutable_tags: ['v*'] }\n  a: { upstream: https://a.example.com }\n",
+    );
+    assert_eq!(config.public_url.unwrap().as_str(), "https://r.example.com/");
+    assert!(
+        matches!(&config.repositories[0], registry::ConfiguredRepository::Hosted(spec) if spec.key.as_str() == "releases")
+    );
+    assert_starts(
+        &Case::new().bad("repos:\n  r: { kind: hosted, upstream: https://a.example.com, psh: x }\n"),
+        &[
+            "line 2: repos.r.psh: unknown field (did you mean 'push'?)",
+            "line 2: repos.r.upstream: a hosted repository has no",
+        ],
+    );
 }
 
 #[test]

@@ -25,7 +25,32 @@ pub const FIELDS: &[FieldDoc] = &[
         "kind",
         "string",
         "proxy",
-        "What the repository is. This version knows `proxy`: a cache in front of an upstream.",
+        "What the repository is: `proxy`, a cache in front of an upstream, or `hosted`, a place for pushes ([hosted](hosted.md)). A hosted one has `push`, `push_limits`, `immutable_tags`, `hosts` and `listen`, and none of the other fields.",
+    ),
+    doc(
+        "push",
+        "string",
+        "token",
+        "Of a hosted repository: who may push. `token`: whoever logs in with the admin token as the password. `anyone`: besides, every caller on this machine without a login, for laboratories.",
+    ),
+    doc("push_limits.blob", "size", "512GiB", "Of a hosted repository: the largest blob that is taken."),
+    doc(
+        "push_limits.staged",
+        "size",
+        "1TiB",
+        "Of a hosted repository: most bytes that one who pushes may have in unfinished uploads.",
+    ),
+    doc(
+        "push_limits.sessions",
+        "number",
+        "1000",
+        "Of a hosted repository: most unfinished uploads that one who pushes may have.",
+    ),
+    doc(
+        "push_limits.session_ttl",
+        "duration",
+        "24h",
+        "Of a hosted repository: how long an unfinished upload may rest before it is given up. At least `1m`.",
     ),
     doc(
         "upstream",
@@ -248,7 +273,7 @@ pub const FIELDS: &[FieldDoc] = &[
         "immutable_tags",
         "list of patterns",
         "[]",
-        "Tags that never move (`*` and `?`): asked for once, then never again.",
+        "Tags that never move (`*` and `?`). Of a proxy: asked for once, then never again. Of a hosted repository: once pushed, neither overwritten nor deleted, nor is what they need.",
     ),
     doc(
         "fill_on_range",

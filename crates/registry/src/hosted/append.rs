@@ -1,0 +1,215 @@
+//! Bytes of an upload, from a client's body to its file.
+//!
+//! Must not know HTTP. Invariants: a task owns the upload while it grows, so a client that leaves stops nothing half-way;
+//! memory for one body is bounded; what a response acknowledges is durable; a chunk of the wrong length changes nothing.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use blob_store::Upload;
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+use oci::{ByteRange, UploadId};
+use tokio::sync::OwnedMutexGuard;
+
+use super::Hosted;
+use super::access::Pusher;
+use super::error::HostedError;
+use super::repository::HostedRoute;
+use super::sessions::{Session, Stage};
+use super::spec::PushLimits;
+
+/// Bytes gathered before they are written: what one upload holds in memory.
+const BATCH_BYTES: usize = 128 << 10;
+/// Pieces gathered at most: a piece of one byte holds a whole buffer of its connection.
+const BATCH_PIECES: usize = 32;
+/// Bytes written before they are made durable: so much at most is left to do when the body ends, and is lost in a crash.
+const SYNC_EVERY_BYTES: u64 = 64 << 20;
+
+/// A request's body. An error is a body that broke off, and says how.
+pub type BodyStream = Pin<Box<dyn Stream<Item = Result<Bytes, String>> + Send>>;
+
+/// What a request brings for an upload.
+pub struct Chunk {
+    /// Which bytes of the blob they are, if it says so.
+    pub range: Option<ByteRange>,
+    /// The bytes.
+    pub body: BodyStream,
+}
+
+/// An upload while one request writes to it.
+pub(super) struct Writing {
+    pub(super) session: Arc<Session>,
+    pub(super) stage: OwnedMutexGuard<Stage>,
+    pub(super) limits: PushLimits,
+}
+
+impl Hosted {
+    /// Bytes that a session has received.
+    pub(crate) fn upload_status(&self, route: &HostedRoute, pusher: Pusher, id: &UploadId) -> Result<u64, HostedError> {
+        self.sessions.find(route, pusher, id).map(|session| session.received())
+    }
+
+    /// Adds a chunk to a session; how many bytes it has then.
+    pub(crate) async fn append(
+        self: &Arc<Self>,
+        route: &HostedRoute,
+        pusher: Pusher,
+        id: &UploadId,
+        chunk: Chunk,
+    ) -> Result<u64, HostedError> {
+        let mut writing = self.write_to(route, pusher, id)?;
+        let hosted = self.clone();
+        let task = tokio::spawn(async move { hosted.receive(&mut writing, chunk).await });
+        task.await.unwrap_or_else(|error| Err(HostedError::storage(&error)))
+    }
+
+    /// Becomes the one writer of a session.
+    pub(super) fn write_to(&self, route: &HostedRoute, pusher: Pusher, id: &UploadId) -> Result<Writing, HostedError> {
+        let session = self.sessions.find(route, pusher, id)?;
+        let stage = session.stage.clone().try_lock_owned().map_err(|_| HostedError::UploadBusy)?;
+        Ok(Writing { session, stage, limits: route.repo.spec().limits })
+    }
+
+    /// Receives a chunk.
+    pub(super) async fn receive(&self, writing: &mut Writing, chunk: Chunk) -> Result<u64, HostedError> {
+        self.wake(writing).await?;
+        let Writing { session, stage, limits } = writing;
+        let Stage::Growing(upload) = &mut **stage else { return Err(HostedError::UploadUnknown) };
+        let start = upload.len();
+        if chunk.range.is_some_and(|range| range.start != start) {
+            return Err(HostedError::OutOfOrder { received: start });
+        }
+        let mark = upload.mark();
+        let poured = self.pour(session, upload, limits, chunk.body).await;
+        let (len, came) = (upload.len(), upload.len() - start);
+        if let (Ok(()), Some(announced)) = (&poured, chunk.range.map(|range| range.len()))
+            && announced != came
+        {
+            self.sessions.shrink(session, start);
+            upload.rewind(mark).await?;
+            return Err(HostedError::SizeInvalid { announced, received: came });
+        }
+        let synced = match &poured {
+            Err(Stop::Lost(error)) => Err(error.clone()),
+            Ok(()) | Err(Stop::Refused(_)) => self.acknowledge(session, upload).await,
+        };
+        if let Err(error) = synced {
+            tracing::error!(upload = %session.id, %error, "an upload could not be made durable and is given up");
+            self.end(writing).await;
+            return Err(error);
+        }
+        match poured {
+            Err(Stop::Refused(error) | Stop::Lost(error)) => Err(error),
+            Ok(()) => Ok(len),
+        }
+    }
+
+    /// Writes a body as it comes.
+    async fn pour(
+        &self,
+        session: &Session,
+        upload: &mut Upload,
+        limits: &PushLimits,
+        mut body: BodyStream,
+    ) -> Result<(), Stop> {
+        let mut unsynced = 0;
+        loop {
+            let (batch, end) = gather(&mut body).await;
+            let bytes: u64 = batch.iter().map(|piece| piece.len() as u64).sum();
+            if upload.len().saturating_add(bytes) > limits.blob_bytes {
+                return Err(Stop::Refused(HostedError::TooLarge { what: "the blob", limit: limits.blob_bytes }));
+            }
+            if bytes > 0 {
+                self.sessions.grow(session, bytes, limits).map_err(Stop::Refused)?;
+                if let Err(error) = upload.append(batch).await {
+                    self.sessions.shrink(session, upload.len());
+                    return Err(Stop::Refused(error.into()));
+                }
+                unsynced += bytes;
+            }
+            match end {
+                End::More if unsynced >= SYNC_EVERY_BYTES => {
+                    self.acknowledge(session, upload).await.map_err(Stop::Lost)?;
+                    unsynced = 0;
+                }
+                End::More => {}
+                End::Complete => return Ok(()),
+                End::Broke(why) => {
+                    return Err(Stop::Refused(HostedError::BodyBroke { received: upload.len(), why: why.into() }));
+                }
+            }
+        }
+    }
+
+    /// Makes what a session has durable and notes it.
+    async fn acknowledge(&self, session: &Session, upload: &Upload) -> Result<(), HostedError> {
+        upload.sync().await?;
+        let now = SystemTime::now();
+        session.touch(now);
+        if let Err(error) = self.metadata.acknowledge_upload(&session.id, upload.len(), now).await {
+            // The bytes are there; a restart would only go back to where it was noted last.
+            tracing::warn!(upload = %session.id, %error, "an upload's progress could not be recorded");
+        }
+        Ok(())
+    }
+
+    /// Opens what a former process left, and hashes it: the digest is then known when the last byte comes.
+    pub(super) async fn wake(&self, writing: &mut Writing) -> Result<(), HostedError> {
+        let Stage::Left(len) = *writing.stage else { return Ok(()) };
+        let session = &writing.session;
+        if let Some(mut upload) = self.uploads.reopen(&session.id, len).await? {
+            upload.hash(session.algorithm).await?;
+            *writing.stage = Stage::Growing(upload);
+            return Ok(());
+        }
+        tracing::warn!(upload = %session.id, "the file of an upload is gone; the upload is given up");
+        self.end(writing).await;
+        Err(HostedError::UploadUnknown)
+    }
+
+    /// Ends a session: its row, its file, its place in the limits. What cannot be removed now goes at the next start.
+    pub(super) async fn end(&self, writing: &mut Writing) {
+        *writing.stage = Stage::Ended;
+        let id = &writing.session.id;
+        self.sessions.end(&writing.session);
+        if let Err(error) = self.metadata.delete_upload(id).await {
+            tracing::warn!(upload = %id, %error, "an ended upload's row is left until the next start");
+        }
+        if let Err(error) = self.uploads.remove(id).await {
+            tracing::warn!(upload = %id, %error, "an ended upload's file is left until the next start");
+        }
+    }
+}
+
+/// Why a body was not written to its end.
+enum Stop {
+    /// What came before is good.
+    Refused(HostedError),
+    /// A sync failed: nothing of the upload can be trusted any more.
+    Lost(HostedError),
+}
+
+/// How a batch ended.
+enum End {
+    More,
+    Complete,
+    Broke(String),
+}
+
+/// Takes what comes until there is a batch of it, or nothing more.
+async fn gather(body: &mut BodyStream) -> (Vec<Bytes>, End) {
+    let (mut batch, mut bytes) = (Vec::new(), 0);
+    while bytes < BATCH_BYTES && batch.len() < BATCH_PIECES {
+        match body.next().await {
+            Some(Ok(piece)) => {
+                bytes += piece.len();
+                batch.push(piece);
+            }
+            Some(Err(why)) => return (batch, End::Broke(why)),
+            None => return (batch, End::Complete),
+        }
+    }
+    (batch, End::More)
+}

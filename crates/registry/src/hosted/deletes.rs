@@ -1,0 +1,52 @@
+//! Taking back what was pushed. Gone at once for everybody; bytes that no name has any more go too.
+//!
+//! Must not know HTTP. Invariant: what an immutable tag leads to stays (`metadata::DeleteRefused`).
+
+use oci::{Digest, Reference};
+
+use super::Hosted;
+use super::access::Pusher;
+use super::error::{HostedError, delete_refused};
+use super::repository::HostedRoute;
+
+impl Hosted {
+    /// Deletes a tag, or a manifest with all its tags.
+    pub(crate) async fn delete_manifest(
+        &self,
+        route: &HostedRoute,
+        pusher: Pusher,
+        reference: &Reference,
+    ) -> Result<(), HostedError> {
+        let immutable = |tag: &oci::Tag| route.repo.spec().is_immutable(tag);
+        let unknown = || HostedError::ManifestUnknown(format!("{}:{reference}", route.name).into());
+        let refused = |refused| delete_refused(&refused, unknown());
+        match reference {
+            Reference::Tag(tag) => {
+                let deleted = self.metadata.delete_hosted_tag(route.place(), tag, pusher.as_str(), &immutable);
+                deleted.await?.map_err(refused)
+            }
+            Reference::Digest(digest) => {
+                let deleted = self.metadata.delete_hosted_manifest(route.place(), digest, pusher.as_str(), &immutable);
+                deleted.await?.map_err(refused)?;
+                self.free(digest).await;
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes a blob away from a name.
+    pub(crate) async fn delete_blob(&self, route: &HostedRoute, digest: &Digest) -> Result<(), HostedError> {
+        let immutable = |tag: &oci::Tag| route.repo.spec().is_immutable(tag);
+        let deleted = self.metadata.delete_hosted_blob(route.place(), digest, &immutable).await?;
+        deleted.map_err(|refused| delete_refused(&refused, HostedError::BlobUnknown(Box::new(*digest))))?;
+        self.free(digest).await;
+        Ok(())
+    }
+
+    /// Removes bytes that nobody has any more. What fails is done at the next start: the delete itself stands.
+    async fn free(&self, digest: &Digest) {
+        if let Err(error) = self.drop_unneeded(digest).await {
+            tracing::warn!(%digest, %error, "the bytes of a deleted blob are left until the next start");
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! Pushed manifests: taking them, and giving them back byte for byte.
+//!
+//! Must not know HTTP. Invariants: bytes are kept and served as they came; a manifest is visible only with everything it
+//! lists; what is read hashes to the digest it is served under.
+
+use std::sync::Arc;
+
+use blob_store::{BlobRead, BlobStore};
+use bytes::{Bytes, BytesMut};
+use metadata::NewManifest;
+use oci::{Digest, DigestAlgorithm, ManifestError, ManifestFacts, MediaType, Reference, Referrer, Tag};
+
+use super::Hosted;
+use super::access::Pusher;
+use super::blobs::damaged;
+use super::error::HostedError;
+use super::repository::HostedRoute;
+use crate::core::Core;
+use crate::error::PullError;
+use crate::metrics::PullKind;
+use crate::outcome::{Freshness, PullOutcome};
+use crate::pull::{CachedManifest, ManifestAnswer, manifest_answer};
+
+/// A manifest that a client pushes.
+#[derive(Debug)]
+pub struct ManifestPush {
+    /// What it is pushed as: a tag, or its digest.
+    pub reference: Reference,
+    /// Further tags to point to it.
+    pub tags: Vec<Tag>,
+    /// What the request says it is.
+    pub content_type: Option<MediaType>,
+    /// The bytes.
+    pub bytes: Bytes,
+}
+
+/// What became of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PushedManifest {
+    /// Its digest.
+    pub digest: Digest,
+    /// The manifest that it refers to: it is listed among that one's referrers.
+    pub subject: Option<Digest>,
+    /// The tags that point to it now.
+    pub tags: Vec<Tag>,
+}
+
+impl Hosted {
+    /// Takes a manifest.
+    pub(crate) async fn push_manifest(
+        self: &Arc<Self>,
+        route: &HostedRoute,
+        pusher: Pusher,
+        push: ManifestPush,
+    ) -> Result<PushedManifest, HostedError> {
+        let (hosted, route) = (self.clone(), route.clone());
+        // On its own: a client that leaves now must not leave bytes without their row.
+        let task = tokio::spawn(async move { hosted.take_manifest(&route, pusher, push).await });
+        task.await.unwrap_or_else(|error| Err(HostedError::storage(&error)))
+    }
+
+    async fn take_manifest(
+        &self,
+        route: &HostedRoute,
+        pusher: Pusher,
+        push: ManifestPush,
+    ) -> Result<PushedManifest, HostedError> {
+        let ManifestPush { reference, mut tags, content_type, bytes } = push;
+        let digest = check_digest(&reference, &bytes)?;
+        let facts = check(&bytes, content_type.as_ref())?;
+        let subject = facts.subject.as_ref().map(|subject| subject.digest);
+        let referrer = match subject {
+            Some(_) => Some(Referrer::describe(&bytes, digest, &facts)?),
+            None => None,
+        };
+        let referrer = referrer.map(|one| (to_json(&one), one.artifact_type));
+        if let Reference::Tag(tag) = reference {
+            tags.insert(0, tag);
+        }
+        let (repo, name) = route.place();
+        let manifest = NewManifest {
+            repo,
+            name,
+            digest: &digest,
+            size: bytes.len() as u64,
+            facts: &facts,
+            referrer,
+            tags: &tags,
+            principal: pusher.as_str(),
+        };
+        let _lock = self.locks.lock(&digest).await;
+        self.uploads.store().put(&digest, bytes.clone()).await?;
+        let taken = self.metadata.push_manifest(&manifest, &|tag| route.repo.spec().is_immutable(tag)).await;
+        match taken {
+            Ok(Ok(())) => {}
+            Ok(Err(refused)) => {
+                self.drop_unneeded_locked(&digest).await?;
+                return Err(refused.into());
+            }
+            Err(error) => return Err(error.into()),
+        }
+        let manifest = CachedManifest::new(bytes, facts.media_type.clone(), digest);
+        self.manifests.insert((digest, facts.media_type), Arc::new(manifest));
+        Ok(PushedManifest { digest, subject, tags })
+    }
+
+    async fn read_manifest(&self, digest: &Digest, media_type: MediaType) -> Result<Arc<CachedManifest>, HostedError> {
+        let key = (*digest, media_type);
+        if let Some(manifest) = self.manifests.get(&key) {
+            return Ok(manifest);
+        }
+        let handle = self.uploads.store().open(digest).await?.ok_or_else(|| damaged(digest))?;
+        let bytes = read(&*handle).await.map_err(|error| HostedError::storage(&error))?;
+        if Digest::of(digest.algorithm(), &bytes) != *digest {
+            return Err(damaged(digest));
+        }
+        let manifest = Arc::new(CachedManifest::new(bytes, key.1.clone(), *digest));
+        self.manifests.insert(key, manifest.clone());
+        Ok(manifest)
+    }
+}
+
+/// Answers a pull of a pushed manifest.
+pub(crate) async fn pull(core: &Core, route: &HostedRoute, reference: &Reference) -> Result<ManifestAnswer, PullError> {
+    let (hosted, (repo, name)) = (&core.hosted, route.place());
+    let found = match reference {
+        Reference::Digest(digest) => {
+            let row = hosted.metadata.find_hosted_manifest(repo, name, digest).await.map_err(HostedError::from)?;
+            row.map(|row| (row.digest, row.media_type, Freshness::Immutable))
+        }
+        Reference::Tag(tag) => {
+            let row = hosted.metadata.find_hosted_tag(repo, name, tag).await.map_err(HostedError::from)?;
+            row.map(|row| (row.digest, row.media_type, NOW))
+        }
+    };
+    let unknown = || HostedError::ManifestUnknown(format!("{}:{reference}", route.name).into());
+    let (digest, media_type, freshness) = found.ok_or_else(unknown)?;
+    let manifest = hosted.read_manifest(&digest, media_type).await?;
+    route.repo.counters().pulled(PullKind::Manifest, PullOutcome::Hit);
+    Ok(manifest_answer(manifest, PullOutcome::Hit, freshness))
+}
+
+/// A tag may move with the next push: it is asked for each time.
+pub(super) const NOW: Freshness =
+    Freshness::Fresh { age: std::time::Duration::ZERO, remaining: std::time::Duration::ZERO };
+
+/// The digest of a manifest, which is what it is pushed under if it is pushed by digest.
+fn check_digest(reference: &Reference, bytes: &[u8]) -> Result<Digest, HostedError> {
+    let Some(said) = reference.digest() else { return Ok(Digest::of(DigestAlgorithm::Sha256, bytes)) };
+    let actual = Digest::of(said.algorithm(), bytes);
+    if actual == *said {
+        return Ok(actual);
+    }
+    Err(HostedError::DigestMismatch { said: Box::new(*said), actual: Box::new(actual) })
+}
+
+/// Reads what a manifest says; only kinds whose references can be followed are taken.
+fn check(bytes: &[u8], content_type: Option<&MediaType>) -> Result<ManifestFacts, HostedError> {
+    let facts = ManifestFacts::parse(bytes, content_type)?;
+    if facts.media_type.is_manifest() || facts.media_type.is_index() {
+        return Ok(facts);
+    }
+    let kind = &facts.media_type;
+    let message = format!(
+        "manifests of type {kind} are not taken; push OCI image manifests and indexes, or Docker's (version 2, schema 2)"
+    );
+    Err(HostedError::ManifestInvalid(message.into()))
+}
+
+fn to_json(referrer: &Referrer) -> String {
+    serde_json::to_string(referrer).expect("text and numbers can be written")
+}
+
+async fn read(handle: &dyn BlobRead) -> std::io::Result<Bytes> {
+    let size = handle.size();
+    let most = oci::limits::MAX_MANIFEST_BYTES;
+    if size > most as u64 {
+        return Err(std::io::Error::other(ManifestError::TooLarge { actual: most + 1 }));
+    }
+    let pool = blob_store::BufferPool::default();
+    let mut bytes = BytesMut::with_capacity(size as usize);
+    while (bytes.len() as u64) < size {
+        let (at, left) = (bytes.len() as u64, size as usize - bytes.len());
+        bytes.extend_from_slice(&handle.read_at(at, left, &pool).await?);
+    }
+    Ok(bytes.freeze())
+}

@@ -1,0 +1,88 @@
+//! A hosted repository as resolved and checked.
+//!
+//! Must not know JSON (that is `repositories::document`). Invariant: a `HostedSpec` can always be served.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use oci::{RegistryHost, RepoKey, Tag};
+use serde_json::Value;
+
+use crate::repositories::TagPattern;
+
+/// Who may push.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PushPolicy {
+    /// Whoever shows the admin token.
+    #[default]
+    Token,
+    /// Besides, anyone who connects from this machine: for laboratories.
+    Anyone,
+}
+
+impl PushPolicy {
+    /// Reads `token` or `anyone`.
+    ///
+    /// # Errors
+    /// Says what is allowed.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "token" => Ok(Self::Token),
+            "anyone" => Ok(Self::Anyone),
+            other => Err(format!("'{other}' is not who may push; write token or anyone")),
+        }
+    }
+
+    /// The word in documents.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Token => "token",
+            Self::Anyone => "anyone",
+        }
+    }
+}
+
+/// How much one who pushes may have under way in a repository.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PushLimits {
+    /// The largest blob, in bytes.
+    pub blob_bytes: u64,
+    /// Bytes of unfinished uploads together.
+    pub staged_bytes: u64,
+    /// Unfinished uploads at a time.
+    pub sessions: u32,
+    /// How long an upload may rest before it is given up.
+    pub session_ttl: Duration,
+}
+
+impl Default for PushLimits {
+    fn default() -> Self {
+        Self { blob_bytes: 512 << 30, staged_bytes: 1 << 40, sessions: 1000, session_ttl: Duration::from_hours(24) }
+    }
+}
+
+/// One hosted repository.
+#[derive(Clone, Debug)]
+pub struct HostedSpec {
+    /// Its key: the first path segment that addresses it.
+    pub key: RepoKey,
+    /// Who may push.
+    pub push: PushPolicy,
+    /// Tags that never move and are never deleted once they are there.
+    pub immutable_tags: Vec<TagPattern>,
+    /// Host names that address this repository alone.
+    pub hosts: Vec<RegistryHost>,
+    /// Listeners that address this repository alone.
+    pub listen: Vec<SocketAddr>,
+    /// How much may be under way.
+    pub limits: PushLimits,
+    /// The document as written: what is stored.
+    pub document: Value,
+}
+
+impl HostedSpec {
+    /// Whether `tag` never moves here.
+    pub(crate) fn is_immutable(&self, tag: &Tag) -> bool {
+        self.immutable_tags.iter().any(|pattern| pattern.matches(tag.as_ref()))
+    }
+}

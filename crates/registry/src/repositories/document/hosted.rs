@@ -1,0 +1,178 @@
+//! Documents of hosted repositories.
+//!
+//! Must not know what the fields do. Invariant: a field that only another kind has is a problem and not passed over: what
+//! is written would otherwise look as if it held.
+
+use std::time::Duration;
+
+use oci::{RegistryHost, RepoKey};
+use serde_json::Value;
+
+use super::parse_listen;
+use super::reader::Reader;
+use super::{FieldProblem, Provenance};
+use crate::hosted::{HostedSpec, PushLimits, PushPolicy};
+use crate::repositories::pattern::TagPattern;
+use crate::repositories::size::parse_size;
+use crate::repositories::spec::parse_duration;
+
+/// What a hosted repository's document may hold.
+const HOSTED: [&str; 6] = ["kind", "push", "push_limits", "immutable_tags", "hosts", "listen"];
+/// Of these, what only a hosted one's may.
+const HOSTED_ONLY: [&str; 2] = ["push", "push_limits"];
+
+/// A session that rests for less may be given up while its client is at work.
+const SHORTEST_TTL: Duration = Duration::from_mins(1);
+
+/// Whether a document says that it is one of a hosted repository.
+pub(crate) fn is_hosted(document: &Value) -> bool {
+    document.get("kind").and_then(Value::as_str) == Some("hosted")
+}
+
+/// Reads and checks the document of a hosted repository.
+pub(crate) fn read_hosted(
+    key: RepoKey,
+    document: &Value,
+    provenance: Provenance,
+) -> Result<HostedSpec, Vec<FieldProblem>> {
+    let Some(object) = document.as_object() else {
+        return Err(vec![FieldProblem { path: String::new(), message: "a repository must be an object".into() }]);
+    };
+    let mut read = Reader::new(object, provenance);
+    read.unknown_fields("");
+    for name in object.keys().filter(|name| super::fields::names_in("").contains(&name.as_str())) {
+        if !HOSTED.contains(&name.as_str()) {
+            let message = format!("a hosted repository has no '{name}'; it has {}", HOSTED.join(", "));
+            read.problem(name, message);
+        }
+    }
+    let push = read.parsed("push", PushPolicy::parse).unwrap_or_default();
+    let limits = read.section("push_limits", Reader::push_limits).unwrap_or_default();
+    let immutable_tags = read.list("immutable_tags", TagPattern::parse);
+    let hosts = read.list("hosts", |text| text.parse::<RegistryHost>().map_err(|e| e.to_string()));
+    let listen = read.list("listen", parse_listen);
+    if read.has_problems() {
+        return Err(read.into_problems());
+    }
+    Ok(HostedSpec { key, push, immutable_tags, hosts, listen, limits, document: document.clone() })
+}
+
+impl Reader<'_> {
+    /// Refuses in another kind's document what only hosted repositories have.
+    pub(super) fn refuse_hosted_fields(&mut self) {
+        for name in HOSTED_ONLY {
+            if !self.is_absent(name) {
+                self.problem(name, format!("only a repository of kind hosted has '{name}'"));
+            }
+        }
+    }
+
+    fn push_limits(&mut self) -> PushLimits {
+        let defaults = PushLimits::default();
+        PushLimits {
+            blob_bytes: self.size("blob", defaults.blob_bytes),
+            staged_bytes: self.size("staged", defaults.staged_bytes),
+            sessions: self.sessions(defaults.sessions),
+            session_ttl: self.parsed("session_ttl", session_ttl).unwrap_or(defaults.session_ttl),
+        }
+    }
+
+    fn size(&mut self, path: &'static str, default: u64) -> u64 {
+        let read = match self.value(path) {
+            Value::Null => return default,
+            Value::Number(number) => number.as_u64().ok_or_else(|| format!("{number} is not a size; write 10GiB")),
+            Value::String(text) => parse_size(text),
+            Value::Bool(_) | Value::Array(_) | Value::Object(_) => Err("must be a size like 10GiB".to_owned()),
+        };
+        match read {
+            Ok(0) => self.problem(path, "must be more than nothing"),
+            Ok(bytes) => return bytes,
+            Err(message) => self.problem(path, message),
+        }
+        default
+    }
+
+    fn sessions(&mut self, default: u32) -> u32 {
+        const MOST: u32 = 100_000;
+        let number = match self.value("sessions") {
+            Value::Null => return default,
+            Value::Number(number) => number.as_u64(),
+            Value::String(text) => text.trim().parse().ok(),
+            Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+        };
+        let sessions =
+            number.and_then(|number| u32::try_from(number).ok()).filter(|number| (1..=MOST).contains(number));
+        sessions.unwrap_or_else(|| {
+            self.problem("sessions", format!("must be a whole number from 1 to {MOST}"));
+            default
+        })
+    }
+}
+
+fn session_ttl(text: &str) -> Result<Duration, String> {
+    match parse_duration(text)? {
+        ttl if ttl < SHORTEST_TTL => Err(format!("'{text}' is too short; write 1m or more")),
+        ttl => Ok(ttl),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::repositories::ConfiguredRepository;
+    use serde_json::json;
+
+    fn read(document: &Value) -> Result<HostedSpec, Vec<String>> {
+        match ConfiguredRepository::from_document("r".parse().unwrap(), document, Provenance::Api) {
+            Ok(ConfiguredRepository::Hosted(spec)) => Ok(*spec),
+            Ok(ConfiguredRepository::Proxy(_)) => panic!("read as a proxy"),
+            Err(problems) => Err(problems.into_iter().map(|p| format!("{}: {}", p.path, p.message)).collect()),
+        }
+    }
+
+    #[test]
+    fn a_hosted_repository_needs_nothing_but_its_kind() {
+        let spec = read(&json!({ "kind": "hosted" })).unwrap();
+        assert_eq!((spec.push, spec.limits), (PushPolicy::Token, PushLimits::default()));
+        let spec = read(&json!({
+            "kind": "hosted", "push": "anyone", "immutable_tags": ["v*"], "hosts": ["r.example"],
+            "push_limits": { "blob": "10GiB", "staged": 1000, "sessions": "5", "session_ttl": "2h" },
+        }));
+        let spec = spec.unwrap();
+        assert_eq!(spec.push, PushPolicy::Anyone);
+        assert!(spec.is_immutable(&"v1".parse().unwrap()) && !spec.is_immutable(&"latest".parse().unwrap()));
+        let limits =
+            PushLimits { blob_bytes: 10 << 30, staged_bytes: 1000, sessions: 5, session_ttl: Duration::from_hours(2) };
+        assert_eq!(spec.limits, limits);
+    }
+
+    #[test]
+    fn everything_wrong_is_told_at_once() {
+        let found = read(&json!({
+            "kind": "hosted", "upstream": "https://r.example", "tag_ttl": "5m", "push": "everybody", "pusch": 1,
+            "push_limits": { "blob": 0, "sessions": 0, "session_ttl": "1s", "x": 1 },
+        }));
+        let mut found = found.unwrap_err();
+        found.sort();
+        let expected = [
+            "pusch: unknown field",
+            "push: 'everybody' is not who may push",
+            "push_limits.blob: must be more than nothing",
+            "push_limits.session_ttl: '1s' is too short",
+            "push_limits.sessions: must be a whole number",
+            "push_limits.x: unknown field",
+            "tag_ttl: a hosted repository has no 'tag_ttl'",
+            "upstream: a hosted repository has no 'upstream'",
+        ];
+        assert_eq!(found.len(), expected.len(), "{found:?}");
+        assert!(found.iter().zip(expected).all(|(found, expected)| found.starts_with(expected)), "{found:?}");
+    }
+
+    #[test]
+    fn a_proxy_takes_no_pushes() {
+        let document = json!({ "upstream": "https://r.example", "push": "anyone" });
+        let found = ConfiguredRepository::from_document("r".parse().unwrap(), &document, Provenance::Api).unwrap_err();
+        assert_eq!(found.len(), 1);
+        assert!(found[0].path == "push" && found[0].message.contains("kind hosted"), "{found:?}");
+    }
+}

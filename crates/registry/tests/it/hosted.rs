@@ -1,0 +1,433 @@
+//! Hosted repositories without HTTP: uploads over restarts, limits, what a crash leaves at each step of a push.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use blob_store::BlobStore;
+use bytes::Bytes;
+use futures_util::stream;
+use metadata::{Metadata, UploadRow};
+use oci::{Digest, DigestAlgorithm, MediaType, Reference, UploadId};
+use serde_json::{Value, json};
+use transship_registry::{
+    Builtins, Chunk, ConfiguredRepository, HostedError, HostedRoute, ManifestPush, Metrics, Mount, Place, Provenance,
+    PullError, Pusher, Registry, RegistryConfig, RouteQuery, Shown, Stores, UpstreamDefaults,
+};
+
+use crate::harness::{collect, eventually, keys, uploads};
+
+const SHA256: DigestAlgorithm = DigestAlgorithm::Sha256;
+const ADMIN: Pusher = Pusher::Admin;
+
+/// A registry with the hosted repositories `rel` (tags `v*` immutable) and `lab`.
+struct House {
+    registry: Registry,
+    folder: tempfile::TempDir,
+    fields: Value,
+}
+
+impl House {
+    async fn new() -> Self {
+        Self::with(json!({})).await
+    }
+
+    async fn with(fields: Value) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let registry = start(folder.path(), &fields).await;
+        Self { registry, folder, fields }
+    }
+
+    /// As after `kill -9`: nothing is said goodbye to, and what the test did to the folder meanwhile counts.
+    async fn crash(self, meanwhile: impl AsyncFnOnce(&Path)) -> Self {
+        let Self { registry, folder, fields } = self;
+        registry.shutdown(Duration::from_secs(5)).await;
+        drop(registry);
+        meanwhile(folder.path()).await;
+        let registry = start(folder.path(), &fields).await;
+        Self { registry, folder, fields }
+    }
+
+    fn route(&self, path: &str) -> HostedRoute {
+        match self.place(path) {
+            Place::Hosted(route) => route,
+            Place::Proxy(_) => panic!("{path} is not hosted"),
+        }
+    }
+
+    fn place(&self, path: &str) -> Place {
+        self.registry.locate(&RouteQuery { path, ns: None, host: None, local_port: None }).unwrap()
+    }
+
+    async fn push(&self, path: &str, bytes: &'static [u8]) -> Result<Digest, HostedError> {
+        let digest = Digest::sha256_of(bytes);
+        self.registry.push_blob(&self.route(path), ADMIN, &digest, chunk(bytes)).await.map(|()| digest)
+    }
+
+    async fn tag(&self, path: &str, tag: &str, text: &str) -> Result<Digest, HostedError> {
+        let push = ManifestPush {
+            reference: tag.parse().unwrap(),
+            tags: Vec::new(),
+            content_type: Some(MediaType::OCI_IMAGE_MANIFEST),
+            bytes: Bytes::from(text.to_owned()),
+        };
+        self.registry.push_manifest(&self.route(path), ADMIN, push).await.map(|pushed| pushed.digest)
+    }
+
+    async fn read(&self, path: &str, digest: &Digest) -> Result<Bytes, PullError> {
+        let open = self.registry.open_blob(&self.place(path), digest, None).await?;
+        collect(open.read(oci::ByteRange { start: 0, end: open.size() })).await
+    }
+
+    /// Files of pushed blobs and of uploads.
+    fn files(&self) -> (usize, usize) {
+        let root = self.folder.path().join("hosted");
+        (count(&root.join("blobs")), count(&root.join("uploads")))
+    }
+}
+
+fn count(folder: &Path) -> usize {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.map(|path| if path.is_dir() { count(&path) } else { 1 }).sum()
+}
+
+async fn start(folder: &Path, fields: &Value) -> Registry {
+    let spec = |key: &str, more: &Value| {
+        let mut document = json!({ "kind": "hosted" });
+        document.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        ConfiguredRepository::from_document(key.parse().unwrap(), &document, Provenance::File).unwrap()
+    };
+    let config = RegistryConfig {
+        cache_max_bytes: 1 << 20,
+        builtins: Builtins::Included,
+        repositories: vec![spec("rel", &json!({ "immutable_tags": ["v*"] })), spec("lab", fields)],
+        upstream: UpstreamDefaults::default(),
+        main_ports: vec![5000],
+    };
+    let stores = Stores {
+        blobs: Arc::new(blob_store::LocalStore::open(folder).unwrap()),
+        staging: blob_store::Staging::open(&folder.join("staging")).unwrap(),
+        uploads: uploads(folder),
+        metadata: metadata(folder).await,
+    };
+    let metrics = Metrics::register(&mut prometheus_client::registry::Registry::default());
+    Registry::start(config, stores, metrics).await.unwrap()
+}
+
+async fn metadata(folder: &Path) -> Metadata {
+    Metadata::open(&folder.join("transship.db"), keys()).await.unwrap()
+}
+
+fn chunk(bytes: &'static [u8]) -> Chunk {
+    Chunk { range: None, body: Box::pin(stream::iter([Ok(Bytes::from_static(bytes))])) }
+}
+
+/// A body that breaks off.
+fn broken(bytes: &'static [u8]) -> Chunk {
+    let pieces = [Ok(Bytes::from_static(bytes)), Err("connection reset".to_owned())];
+    Chunk { range: None, body: Box::pin(stream::iter(pieces)) }
+}
+
+fn image(layers: &[(&Digest, usize)]) -> String {
+    let layer = |(digest, size): &(&Digest, usize)| json!({ "mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": digest, "size": size });
+    let config = Digest::sha256_of(b"{}");
+    json!({
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": { "mediaType": "application/vnd.oci.image.config.v1+json", "digest": config, "size": 2 },
+        "layers": layers.iter().map(layer).collect::<Vec<_>>(),
+    })
+    .to_string()
+}
+
+#[tokio::test]
+async fn an_upload_goes_on_after_a_broken_body_and_after_a_restart() {
+    let house = House::new().await;
+    let route = house.route("lab/app");
+    let id = house.registry.begin_upload(&route, ADMIN, SHA256).await.unwrap();
+    let broke = house.registry.append_upload(&route, ADMIN, &id, broken(b"hello, ")).await;
+    assert!(matches!(broke, Err(HostedError::BodyBroke { received: 7, .. })), "{broke:?}");
+
+    let house = house.crash(async |_| {}).await;
+    let route = house.route("lab/app");
+    assert_eq!(house.registry.upload_status(&route, ADMIN, &id).unwrap(), 7);
+    let digest = Digest::sha256_of(b"hello, world");
+    house.registry.finish_upload(&route, ADMIN, &id, &digest, Some(chunk(b"world"))).await.unwrap();
+    assert_eq!(house.read("lab/app", &digest).await.unwrap(), "hello, world");
+    assert_eq!(house.files(), (1, 0));
+    let gone = house.registry.upload_status(&route, ADMIN, &id);
+    assert!(matches!(gone, Err(HostedError::UploadUnknown)), "{gone:?}");
+}
+
+#[tokio::test]
+async fn a_wrong_digest_or_length_leaves_the_session_as_it_was() {
+    let house = House::new().await;
+    let route = house.route("lab/app");
+    let id = house.registry.begin_upload(&route, ADMIN, SHA256).await.unwrap();
+    house.registry.append_upload(&route, ADMIN, &id, chunk(b"good")).await.unwrap();
+    let long = Chunk { range: oci::ByteRange::new(4, 6), ..chunk(b"three") };
+    let refused = house.registry.append_upload(&route, ADMIN, &id, long).await;
+    assert!(matches!(refused, Err(HostedError::SizeInvalid { announced: 2, received: 5 })), "{refused:?}");
+    let elsewhere = Chunk { range: oci::ByteRange::new(7, 8), ..chunk(b"x") };
+    let refused = house.registry.append_upload(&route, ADMIN, &id, elsewhere).await;
+    assert!(matches!(refused, Err(HostedError::OutOfOrder { received: 4 })), "{refused:?}");
+    let digest = Digest::sha256_of(b"good end");
+    let refused = house.registry.finish_upload(&route, ADMIN, &id, &digest, Some(chunk(b" bad"))).await;
+    assert!(matches!(refused, Err(HostedError::DigestMismatch { .. })), "{refused:?}");
+    assert_eq!(house.registry.upload_status(&route, ADMIN, &id).unwrap(), 4);
+    house.registry.finish_upload(&route, ADMIN, &id, &digest, Some(chunk(b" end"))).await.unwrap();
+    assert_eq!(house.read("lab/app", &digest).await.unwrap(), "good end");
+}
+
+#[tokio::test]
+async fn a_session_belongs_to_its_name_and_to_whoever_began_it() {
+    let house = House::with(json!({ "push": "anyone" })).await;
+    let route = house.route("lab/app");
+    let id = house.registry.begin_upload(&route, ADMIN, SHA256).await.unwrap();
+    for (path, pusher) in [("lab/other", ADMIN), ("rel/app", ADMIN), ("lab/app", Pusher::Anyone)] {
+        let route = house.route(path);
+        let found = house.registry.upload_status(&route, pusher, &id);
+        assert!(matches!(found, Err(HostedError::UploadUnknown)), "{path} {pusher}: {found:?}");
+        assert!(house.registry.append_upload(&route, pusher, &id, chunk(b"x")).await.is_err());
+        assert!(house.registry.cancel_upload(&route, pusher, &id).await.is_err());
+    }
+    house.registry.cancel_upload(&route, ADMIN, &id).await.unwrap();
+    assert_eq!(house.files(), (0, 0));
+    assert!(house.registry.append_upload(&route, ADMIN, &id, chunk(b"x")).await.is_err(), "it was cancelled");
+}
+
+#[tokio::test]
+async fn limits_hold_and_end_with_what_they_limit() {
+    let limits = json!({ "push_limits": { "sessions": 2, "staged": 10, "blob": 8 } });
+    let house = House::with(limits).await;
+    let route = house.route("lab/app");
+    let one = house.registry.begin_upload(&route, ADMIN, SHA256).await.unwrap();
+    let two = house.registry.begin_upload(&route, ADMIN, SHA256).await.unwrap();
+    let third = house.registry.begin_upload(&route, ADMIN, SHA256).await;
+    assert!(matches!(third, Err(HostedError::TooMany { .. })), "{third:?}");
+    house.registry.append_upload(&route, ADMIN, &one, chunk(b"123456")).await.unwrap();
+    let staged = house.registry.append_upload(&route, ADMIN, &two, chunk(b"12345")).await;
+    assert!(matches!(staged, Err(HostedError::TooMany { .. })), "{staged:?}");
+    let large = house.registry.append_upload(&route, ADMIN, &one, chunk(b"789")).await;
+    assert!(matches!(large, Err(HostedError::TooLarge { limit: 8, .. })), "{large:?}");
+    house.registry.cancel_upload(&route, ADMIN, &one).await.unwrap();
+    assert_eq!(house.registry.append_upload(&route, ADMIN, &two, chunk(b"12345")).await.unwrap(), 5);
+    house.registry.begin_upload(&route, ADMIN, SHA256).await.unwrap();
+    house.registry.begin_upload(&house.route("rel/app"), ADMIN, SHA256).await.unwrap();
+}
+
+#[tokio::test]
+async fn one_request_at_a_time_writes_to_a_session() {
+    let house = House::new().await;
+    let route = house.route("lab/app");
+    let id = house.registry.begin_upload(&route, ADMIN, SHA256).await.unwrap();
+    let (gate, body) = futures_channel(b"first ");
+    let writing = tokio::spawn({
+        let (registry, route, id) = (house.registry.clone(), route.clone(), id.clone());
+        async move { registry.append_upload(&route, ADMIN, &id, Chunk { range: None, body }).await }
+    });
+    eventually("the first request is at work", || gate.is_read()).await;
+    let second = house.registry.append_upload(&route, ADMIN, &id, chunk(b"second")).await;
+    assert!(matches!(second, Err(HostedError::UploadBusy)), "{second:?}");
+    drop(gate);
+    assert_eq!(writing.await.unwrap().unwrap(), 6);
+    assert_eq!(house.registry.append_upload(&route, ADMIN, &id, chunk(b"second")).await.unwrap(), 12);
+}
+
+/// A body that gives its bytes and then waits until the gate is dropped.
+fn futures_channel(bytes: &'static [u8]) -> (Gate, transship_registry::BodyStream) {
+    let (open, opened) = tokio::sync::oneshot::channel::<()>();
+    let read = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let seen = read.clone();
+    let body = stream::unfold(Some(opened), move |opened| {
+        let seen = seen.clone();
+        async move {
+            let opened = opened?;
+            if seen.swap(true, std::sync::atomic::Ordering::Relaxed) {
+                let _ = opened.await;
+                return None;
+            }
+            Some((Ok(Bytes::from_static(bytes)), Some(opened)))
+        }
+    });
+    (Gate { _open: open, read }, Box::pin(body))
+}
+
+struct Gate {
+    _open: tokio::sync::oneshot::Sender<()>,
+    read: Arc<std::sync::atomic::AtomicBool>,
+}
+
+impl Gate {
+    fn is_read(&self) -> bool {
+        self.read.load(std::sync::atomic::Ordering::Relaxed)
+    }
+}
+
+#[tokio::test]
+async fn presence_in_the_store_is_nobodys_right() {
+    let house = House::new().await;
+    let digest = house.push("lab/app", b"layer").await.unwrap();
+    for path in ["lab/other", "rel/app"] {
+        let read = house.read(path, &digest).await;
+        assert!(matches!(read, Err(PullError::Hosted(HostedError::BlobUnknown(_)))), "{path}: {read:?}");
+        // Nor does pushing its digest with other bytes open it.
+        let empty = house.registry.push_blob(&house.route(path), ADMIN, &digest, chunk(b"")).await;
+        assert!(matches!(empty, Err(HostedError::DigestMismatch { .. })), "{empty:?}");
+        assert!(house.read(path, &digest).await.is_err());
+    }
+    let mount = |from: &str| Mount::From(house.place(from));
+    let to = house.route("rel/app");
+    assert!(!house.registry.mount_blob(&to, ADMIN, &digest, &mount("lab/other")).await.unwrap());
+    assert!(!house.registry.mount_blob(&to, ADMIN, &digest, &mount("dockerhub/library/debian")).await.unwrap());
+    assert!(house.registry.mount_blob(&to, ADMIN, &digest, &mount("lab/app")).await.unwrap());
+    assert_eq!(house.read("rel/app", &digest).await.unwrap(), "layer");
+    assert!(house.registry.mount_blob(&house.route("rel/third"), ADMIN, &digest, &Mount::Anywhere).await.unwrap());
+    // Deleted in one, the others keep it; in the last one, the bytes go.
+    for (path, left) in [("lab/app", 1), ("rel/app", 1), ("rel/third", 0)] {
+        house.registry.delete_blob(&house.route(path), ADMIN, &digest).await.unwrap();
+        assert!(house.read(path, &digest).await.is_err());
+        assert_eq!(house.files().0, left, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_manifest_needs_what_it_lists_and_comes_back_byte_for_byte() {
+    let house = House::new().await;
+    let layer = Digest::sha256_of(b"layer");
+    let text = image(&[(&layer, 5), (&layer, 5)]);
+    let missing = house.tag("lab/app", "latest", &text).await;
+    assert!(matches!(missing, Err(HostedError::ManifestBlobUnknown(_))), "{missing:?}");
+    assert_eq!(house.files(), (0, 0), "nothing of a refused manifest stays");
+    house.push("lab/app", b"{}").await.unwrap();
+    house.push("lab/app", b"layer").await.unwrap();
+    let wrong = house.tag("lab/app", "latest", &image(&[(&layer, 6)])).await;
+    assert!(matches!(wrong, Err(HostedError::ManifestInvalid(_))), "{wrong:?}");
+    let digest = house.tag("lab/app", "latest", &text).await.unwrap();
+    let house = house.crash(async |_| {}).await;
+    for reference in ["latest".to_owned(), digest.to_string()] {
+        let reference: Reference = reference.parse().unwrap();
+        let pulled = house.registry.pull_manifest(&house.place("lab/app"), &reference).await.unwrap();
+        assert_eq!((pulled.bytes, pulled.digest), (Bytes::from(text.clone()), digest));
+    }
+    let elsewhere = house.registry.pull_manifest(&house.place("lab/other"), &digest.into()).await;
+    assert!(matches!(elsewhere, Err(PullError::Hosted(HostedError::ManifestUnknown(_)))));
+}
+
+#[tokio::test]
+async fn immutable_tags_hold_on_to_all_they_need() {
+    let house = House::new().await;
+    house.push("rel/app", b"{}").await.unwrap();
+    let layer = house.push("rel/app", b"layer").await.unwrap();
+    let first = house.tag("rel/app", "v1", &image(&[(&layer, 5)])).await.unwrap();
+    house.tag("rel/app", "v1", &image(&[(&layer, 5)])).await.unwrap();
+    let moved = house.tag("rel/app", "v1", &image(&[])).await;
+    assert!(matches!(&moved, Err(HostedError::Denied(why)) if why.contains("'v1' is immutable")), "{moved:?}");
+    let route = house.route("rel/app");
+    for reference in [Reference::Tag("v1".parse().unwrap()), first.into()] {
+        let deleted = house.registry.delete_manifest(&route, ADMIN, &reference).await;
+        assert!(matches!(deleted, Err(HostedError::Denied(_))), "{reference}: {deleted:?}");
+    }
+    let deleted = house.registry.delete_blob(&route, ADMIN, &layer).await;
+    assert!(matches!(deleted, Err(HostedError::Denied(_))), "{deleted:?}");
+    let latest = house.tag("rel/app", "latest", &image(&[])).await.unwrap();
+    house.registry.delete_manifest(&route, ADMIN, &latest.into()).await.unwrap();
+    let gone = house.registry.pull_manifest(&house.place("rel/app"), &Reference::Tag("latest".parse().unwrap())).await;
+    assert!(matches!(gone, Err(PullError::Hosted(HostedError::ManifestUnknown(_)))), "its tag goes with it");
+}
+
+/// What is on disk when a push is killed at a point, made with the steps a push is made of.
+#[tokio::test]
+async fn whatever_step_a_push_is_killed_at_nothing_half_is_visible_or_left() {
+    let digest = Digest::sha256_of(b"bytes");
+    let id: UploadId = "0b8e7c1a-0123-4567-89ab-cdef01234567".parse().unwrap();
+    let row = |acknowledged| UploadRow {
+        id: id.clone(),
+        repo: "lab".parse().unwrap(),
+        name: "app".parse().unwrap(),
+        principal: "admin".into(),
+        algorithm: SHA256,
+        acknowledged,
+        touched_at: SystemTime::now(),
+    };
+    let sessions = |house: &House| house.registry.upload_status(&house.route("lab/app"), ADMIN, &id);
+
+    // The file was made, its row was not.
+    let house = House::new().await.crash(async |folder| {
+        let mut upload = uploads(folder).create(&id, SHA256).await.unwrap();
+        upload.append(vec![Bytes::from_static(b"bytes")]).await.unwrap();
+    });
+    let house = house.await;
+    assert_eq!(house.files(), (0, 0));
+
+    // The row was written, the file is gone with the power.
+    let house = house.crash(async |folder| metadata(folder).await.insert_upload(&row(3)).await.unwrap()).await;
+    assert!(matches!(sessions(&house), Err(HostedError::UploadUnknown)));
+
+    // Bytes came after the last note: they are sent again.
+    let house = house.crash(async |folder| {
+        let mut upload = uploads(folder).create(&id, SHA256).await.unwrap();
+        upload.append(vec![Bytes::from_static(b"bytXX")]).await.unwrap();
+        metadata(folder).await.insert_upload(&row(3)).await.unwrap();
+    });
+    let house = house.await;
+    assert_eq!(sessions(&house).unwrap(), 3);
+    let route = house.route("lab/app");
+    house.registry.finish_upload(&route, ADMIN, &id, &digest, Some(chunk(b"es"))).await.unwrap();
+    assert_eq!(house.read("lab/app", &digest).await.unwrap(), "bytes");
+    house.registry.delete_blob(&route, ADMIN, &digest).await.unwrap();
+
+    // The blob has its name, the database does not know: its session is still there, its file is not.
+    let house = house.crash(async |folder| {
+        let uploads = uploads(folder);
+        let mut upload = uploads.create(&id, SHA256).await.unwrap();
+        upload.append(vec![Bytes::from_static(b"bytes")]).await.unwrap();
+        metadata(folder).await.insert_upload(&row(5)).await.unwrap();
+        uploads.publish(&digest, &upload).await.unwrap();
+    });
+    let house = house.await;
+    assert!(house.read("lab/app", &digest).await.is_err(), "nobody was told of it");
+    eventually("the blob without a row is gone", || house.files() == (0, 0)).await;
+
+    // A manifest's bytes are stored, its row is not; and a row that nobody needs is left of a delete.
+    let house = house.crash(async |folder| {
+        uploads(folder).store().put(&digest, Bytes::from_static(b"bytes")).await.unwrap();
+        let (metadata, other) = (metadata(folder).await, Digest::sha256_of(b"other"));
+        let (repo, name) = ("lab".parse().unwrap(), "app".parse().unwrap());
+        metadata.link_hosted_blob(&repo, &name, (&other, 5), None).await.unwrap();
+        uploads(folder).store().put(&other, Bytes::from_static(b"other")).await.unwrap();
+        metadata.delete_hosted_blob((&repo, &name), &other, &|_| false).await.unwrap().unwrap();
+    });
+    let house = house.await;
+    eventually("both are gone", || house.files() == (0, 0)).await;
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_is_there_without_a_clean_end_and_not_the_caches() {
+    let house = House::new().await;
+    let large: &'static [u8] = vec![7; 2 << 20].leak();
+    // Twice the cache's budget: it has no say.
+    let digest = house.push("lab/app", large).await.unwrap();
+    let house = house.crash(async |_| {}).await;
+    assert_eq!(house.read("lab/app", &digest).await.unwrap().len(), large.len());
+    assert_eq!(count(&house.folder.path().join("blobs")), 0);
+}
+
+#[tokio::test]
+async fn pushing_is_for_whoever_shows_the_token() {
+    let house = House::with(json!({ "push": "anyone" })).await;
+    let (rel, lab) = (house.route("rel/app"), house.route("lab/app"));
+    let allowed = |route, shown| house.registry.authorize_push(route, shown).ok();
+    assert_eq!(allowed(&rel, Shown::AdminToken), Some(Pusher::Admin));
+    assert_eq!(allowed(&lab, Shown::AdminToken), Some(Pusher::Admin));
+    assert_eq!(allowed(&lab, Shown::NothingFromHere), Some(Pusher::Anyone));
+    for (route, shown) in [
+        (&rel, Shown::NothingFromHere),
+        (&rel, Shown::Nothing),
+        (&rel, Shown::Wrong),
+        (&lab, Shown::Nothing),
+        (&lab, Shown::Wrong),
+    ] {
+        assert_eq!(allowed(route, shown), None, "{shown:?}");
+    }
+}
