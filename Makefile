@@ -1,6 +1,6 @@
 # Everything a developer runs, by name. `make` alone lists it.
 .DEFAULT_GOAL := help
-.PHONY: help build run test peers fmt clippy unit docs shell deny bench bench-starget fuzz
+.PHONY: help build run test peers fmt clippy unit docs shell conformance deny bench bench-starget fuzz
 
 STEP := ci/step.sh
 FUZZ_SECONDS ?= 60
@@ -34,6 +34,9 @@ docs: ## build the documentation, warnings are errors
 
 shell: ## parse all shell scripts
 	@$(STEP) "shell" ci/check-shell.sh
+
+conformance: ## run the official OCI conformance suite against a hosted repository (needs Go)
+	@$(STEP) "conformance" ci/conformance.sh
 
 deny: ## check licences, advisories and duplicate versions (needs cargo-deny)
 	@command -v cargo-deny >/dev/null || { echo "cargo-deny is missing. Install it with: cargo install --locked cargo-deny" >&2; exit 1; }
