@@ -28,6 +28,8 @@ mod passthrough;
 mod passthrough_clients;
 mod probe;
 mod pull_through;
+mod push;
+mod push_clients;
 mod ranges;
 mod reload;
 mod request_log;
