@@ -1,7 +1,7 @@
 //! The body of an answer: a stream that cannot end early unnoticed.
 //!
 //! Must not know what the bytes are. Invariants: a stream that ends without an error has delivered exactly as many bytes
-//! as announced; a wait for the next piece is bounded; a body that comes faster than our own limits is left in the
+//! as announced; a wait for the next byte is bounded; a body that comes faster than our own limits is left in the
 //! connection, one piece at most is here; the exchange is reported when the body ends or is dropped.
 
 use std::future::Future;
@@ -180,6 +180,11 @@ impl Stream for BlobBody {
         }
         let Some(stream) = &mut self.stream else { return Poll::Ready(None) };
         match stream.poll_next_unpin(context) {
+            // HTTP/2 has pieces without a byte in them: they are no progress, however many come.
+            Poll::Ready(Some(Ok(piece))) if piece.is_empty() => {
+                context.waker().wake_by_ref();
+                self.wait(context)
+            }
             Poll::Ready(Some(Ok(piece))) => self.arrived(piece),
             Poll::Ready(Some(Err(error))) => {
                 let error = error.without_url();

@@ -29,3 +29,4 @@ pub use gate::Gate;
 pub use request_log::Request;
 pub use state::Absence;
 pub use target::{Kind, Target};
+pub(crate) use tls::Certificate;

@@ -18,4 +18,4 @@ pub mod stargz;
 pub mod transship_process;
 
 // The scriptable upstream has a crate of its own, for the binary serves it too (`transship mock-upstream`).
-pub use mock_upstream::{image, port, upstream};
+pub use mock_upstream::{h2, image, port, upstream};

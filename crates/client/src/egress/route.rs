@@ -28,6 +28,11 @@ const POOLED_CONNECTIONS: usize = 16;
 /// How long an idle connection is kept; below the 60 s after which many servers close theirs.
 const POOLED_FOR: Duration = Duration::from_secs(55);
 
+/// All requests of an HTTP/2 upstream share one connection, and one that is dead without saying so would swallow them
+/// one after the other. With requests under way, silence of this part of the time to the first byte makes us ask whether
+/// somebody is there; as long again without an answer ends the connection, which leaves time to ask over a new one.
+const SILENCES: u32 = 3;
+
 /// The ways out to one upstream and wherever it sends us.
 pub(crate) struct Egress {
     upstream: Url,
@@ -192,6 +197,8 @@ fn client(config: &UpstreamConfig, standing: Standing, resolver: CheckedResolver
         .pool_max_idle_per_host(POOLED_CONNECTIONS)
         .pool_idle_timeout(POOLED_FOR)
         .http2_adaptive_window(true)
+        .http2_keep_alive_interval(config.timeouts.first_byte / SILENCES)
+        .http2_keep_alive_timeout(config.timeouts.first_byte / SILENCES)
         .local_address(network.bind)
         .user_agent(config.user_agent.as_str());
     for proxy in network.proxies.reqwest().map_err(|error| chain(&error))? {

@@ -86,6 +86,11 @@ async fn pages_and_encoded_bodies_are_no_blobs() {
     assert!(protocol_error(page, None).await.contains("HTML"));
     let encoded = Reply::new(200, &[("content-encoding", "gzip")], "xx");
     assert!(protocol_error(encoded, None).await.contains("Content-Encoding"));
+    // Nothing is ever decoded, so nothing grows on the way: not even the first byte of the body is read.
+    for coding in ["gzip, gzip", "zstd", "br", "deflate", "aws-chunked"] {
+        let bomb = Reply::new(200, &[("content-encoding", coding), ("content-length", "9")], "x").then(Then::Stall);
+        assert!(protocol_error(bomb, None).await.contains("Content-Encoding"), "{coding}");
+    }
     let plain = Reply::new(200, &[("content-encoding", "identity")], "xx");
     assert_eq!(read(get(plain, None).await.unwrap().body).await.unwrap(), b"xx");
 }

@@ -203,6 +203,11 @@ async fn a_challenge_that_cannot_be_read_is_an_error_and_gets_nothing() {
         );
         server.assert_no_credential();
     }
+    let endless = format!("Bearer realm=\"https://r.example/{}\"", "a".repeat(64 * 1024));
+    let server = Server::start(move |_| Reply::challenge(&endless)).await;
+    let error = pull(&with_credential(&server)).await.unwrap_err();
+    assert!(matches!(error, ClientError::Protocol { .. }), "{error:?}");
+    server.assert_no_credential();
 }
 
 #[tokio::test]

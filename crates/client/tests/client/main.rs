@@ -20,6 +20,8 @@ mod entries;
 #[cfg(test)]
 mod exchanges;
 #[cfg(test)]
+mod h2;
+#[cfg(test)]
 mod identity_tokens;
 #[cfg(test)]
 mod login;
@@ -54,3 +56,5 @@ mod support;
 mod tags;
 #[cfg(test)]
 mod tls;
+#[cfg(test)]
+mod weather;

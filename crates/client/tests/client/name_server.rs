@@ -20,6 +20,13 @@ impl NameServer {
     where
         Z: Fn(&str, RecordType) -> Option<Vec<RData>> + Send + 'static,
     {
+        Self::answering(move |name, kind| zone(name, kind).ok_or(ResponseCode::NXDomain)).await
+    }
+
+    async fn answering<Z>(zone: Z) -> Self
+    where
+        Z: Fn(&str, RecordType) -> Result<Vec<RData>, ResponseCode> + Send + 'static,
+    {
         let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let address = socket.local_addr().unwrap();
         let asked = Arc::new(Mutex::new(Vec::new()));
@@ -36,8 +43,8 @@ impl NameServer {
                 answer.metadata.recursion_available = true;
                 answer.add_query(question.clone());
                 match zone(&name, question.query_type()) {
-                    None => answer.metadata.response_code = ResponseCode::NXDomain,
-                    Some(found) => {
+                    Err(code) => answer.metadata.response_code = code,
+                    Ok(found) => {
                         for data in found {
                             // Not to be kept: each question reaches the test.
                             answer.add_answer(Record::from_rdata(question.name().clone(), 0, data));
@@ -48,6 +55,17 @@ impl NameServer {
             }
         });
         Self { address, asked }
+    }
+
+    /// Answers every question with this failure.
+    pub(crate) async fn failing(code: ResponseCode) -> Self {
+        Self::answering(move |_, _| Err(code)).await
+    }
+
+    /// Takes every question and never answers.
+    pub(crate) async fn silent() -> (Self, UdpSocket) {
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        (Self { address: socket.local_addr().unwrap(), asked: Arc::default() }, socket)
     }
 
     /// How often this was asked for.

@@ -126,7 +126,15 @@ impl Server {
         M: FnOnce(&str) -> H,
         H: Fn(&Seen) -> Reply + Send + Sync + 'static,
     {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::listen(TcpListener::bind("127.0.0.1:0").await.unwrap(), make)
+    }
+
+    /// At an address of the test's own.
+    pub(crate) fn listen<M, H>(listener: TcpListener, make: M) -> Self
+    where
+        M: FnOnce(&str) -> H,
+        H: Fn(&Seen) -> Reply + Send + Sync + 'static,
+    {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let handler = Arc::new(make(&url));
         let seen = Arc::new(Mutex::new(Vec::new()));
