@@ -126,18 +126,23 @@ impl RegistryClient {
     }
 
     fn begin_blob(answer: Answer, range: Option<ByteRange>) -> Result<BlobResponse, ClientError> {
-        match span(&answer, range) {
-            Ok(Span { offset, end, total }) => {
-                let body = BlobBody::new(answer, end.map(|end| end - offset));
-                Ok(BlobResponse { offset, end, total, body })
-            }
-            Err(error) => Err(answer.reject(error)),
-        }
+        response(answer, range)
     }
 
     fn blob_call(&self, method: Method, name: &RepositoryName, digest: &Digest) -> Call {
         let url = self.endpoint().content(name, &format!("blobs/{digest}"));
         call(method, url, ExchangeKind::Blob, Some(self.endpoint().pull_scope(name)))
+    }
+}
+
+/// The blob in an answer to a request for `range`.
+pub(crate) fn response(answer: Answer, range: Option<ByteRange>) -> Result<BlobResponse, ClientError> {
+    match span(&answer, range) {
+        Ok(Span { offset, end, total }) => {
+            let body = BlobBody::new(answer, end.map(|end| end - offset));
+            Ok(BlobResponse { offset, end, total, body })
+        }
+        Err(error) => Err(answer.reject(error)),
     }
 }
 

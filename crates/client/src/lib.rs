@@ -22,6 +22,7 @@ mod egress;
 mod endpoint;
 mod error;
 mod exchange;
+mod foreign;
 mod form;
 mod guest;
 mod handshake;
@@ -59,6 +60,7 @@ pub use egress::{
 };
 pub use error::{ClientError, SharedError, TimeoutPhase, UpstreamAnswer};
 pub use exchange::{Exchange, ExchangeKind, ExchangeObserver, NoObserver};
+pub use foreign::{ForeignClient, ForeignHosts, HostPattern};
 pub use handshake::Login;
 pub use heads::ExchangeHeads;
 pub use manifests::{ManifestFetch, ManifestHead};

@@ -12,6 +12,7 @@ use url::Url;
 use crate::answer::{Answer, AnsweredBy, Passed};
 use crate::error::ClientError;
 use crate::exchange::ExchangeKind;
+use crate::foreign::ForeignHosts;
 use crate::redact;
 use crate::transport::{Attempt, Outgoing, Transport};
 
@@ -27,16 +28,29 @@ pub(crate) struct Journey<'a> {
     /// What is sent along; never to another origin, because only token requests have any.
     pub(crate) body: Bytes,
     pub(crate) kind: ExchangeKind,
-    pub(crate) may_leave: MayLeave,
+    pub(crate) may_leave: MayLeave<'a>,
 }
 
 /// Where redirects may lead.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum MayLeave {
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum MayLeave<'a> {
     /// To any host that the egress filter lets us reach.
     Origin,
+    /// To hosts of this list, as far as the egress filter lets us reach them.
+    Listed(&'a ForeignHosts),
     /// Nowhere else than the origin that was asked: tokens are not taken from strangers.
     Nothing,
+}
+
+impl MayLeave<'_> {
+    /// The error says why a redirect to `next`, which is another origin, is not followed.
+    fn admit(self, next: &Url) -> Result<(), String> {
+        match self {
+            Self::Origin => Ok(()),
+            Self::Listed(hosts) => hosts.admit(next),
+            Self::Nothing => Err(format!("the token server redirects to another place, {}", redact::url(next))),
+        }
+    }
 }
 
 /// Sends the request and follows where it is sent on to.
@@ -79,8 +93,7 @@ pub(crate) async fn follow(
             Err(what) => return Err(refuse(transport, answer, what)),
         };
         if next.origin() != journey.url.origin() {
-            if journey.may_leave == MayLeave::Nothing {
-                let what = format!("the token server redirects to another place, {}", redact::url(&next));
+            if let Err(what) = journey.may_leave.admit(&next) {
                 return Err(refuse(transport, answer, what));
             }
             by = AnsweredBy::Elsewhere;

@@ -260,7 +260,7 @@ pub(crate) fn header_value(text: &str) -> HeaderValue {
 }
 
 /// Bytes that were encoded for the journey are not the bytes of the digest, and their ranges are other ranges.
-fn encoding(answer: &Answer) -> Result<(), ClientError> {
+pub(crate) fn encoding(answer: &Answer) -> Result<(), ClientError> {
     match answer.single(&CONTENT_ENCODING)? {
         None => Ok(()),
         Some(encoding) if encoding.trim().is_empty() || encoding.eq_ignore_ascii_case("identity") => Ok(()),

@@ -43,6 +43,24 @@ impl Metadata {
         let first = claims.into_iter().min_by(|one, other| one.media_type.as_str().cmp(other.media_type.as_str()));
         Ok(first.filter(|_| agreed))
     }
+
+    /// Manifests linked to a name that mention a digest, at most `limit`, in no order.
+    pub async fn find_listing(
+        &self,
+        repo: &RepoKey,
+        name: &RepositoryName,
+        digest: &Digest,
+        limit: u32,
+    ) -> Result<Vec<Digest>, MetadataError> {
+        let rows = sqlx::query(sql::FIND_LISTING)
+            .bind(digest.to_string())
+            .bind(repo.as_str())
+            .bind(name.as_str())
+            .bind(limit)
+            .fetch_all(self.readers())
+            .await?;
+        rows.iter().map(|row| Columns { table: "descriptors", row }.parsed("manifest")).collect()
+    }
 }
 
 /// Stores what `manifest` says of `child`.

@@ -86,6 +86,8 @@ statements! {
         ON CONFLICT (manifest, digest) DO NOTHING";
     FIND_LISTED = "SELECT d.media_type, d.size FROM descriptors d \
         JOIN links l ON l.repo = $2 AND l.name = $3 AND l.digest = d.manifest WHERE d.digest = $1";
+    FIND_LISTING = "SELECT d.manifest FROM descriptors d \
+        JOIN links l ON l.repo = $2 AND l.name = $3 AND l.digest = d.manifest WHERE d.digest = $1 LIMIT $4";
 
     // --- blobs
     PUT_BLOB = "INSERT INTO blobs (digest, size_bytes, last_used) VALUES ($1, $2, $3) \
@@ -165,9 +167,9 @@ mod tests {
     use sqlx::{AssertSqlSafe, Executor as _, Row as _, SqlSafeStr as _};
 
     use super::{
-        ALL, FIND_BLOB, FIND_HOSTED_BLOB, FIND_HOSTED_MANIFEST, FIND_LISTED, FIND_MANIFEST, FIND_REFERRERS, FIND_TAG,
-        HOLDERS_OF_HOSTED, IS_LINKED, LIST_BLOBS, LIST_HOSTED_NAMES, LIST_HOSTED_REFERRERS, LIST_HOSTED_TAGS,
-        OLDEST_BLOBS, RESOLVE_HOSTED_TAG, TAG_HISTORY, TAGS_OF_HOSTED, WHERE_HOSTED_BLOB_IS,
+        ALL, FIND_BLOB, FIND_HOSTED_BLOB, FIND_HOSTED_MANIFEST, FIND_LISTED, FIND_LISTING, FIND_MANIFEST,
+        FIND_REFERRERS, FIND_TAG, HOLDERS_OF_HOSTED, IS_LINKED, LIST_BLOBS, LIST_HOSTED_NAMES, LIST_HOSTED_REFERRERS,
+        LIST_HOSTED_TAGS, OLDEST_BLOBS, RESOLVE_HOSTED_TAG, TAG_HISTORY, TAGS_OF_HOSTED, WHERE_HOSTED_BLOB_IS,
     };
     use crate::metadata::Metadata;
 
@@ -196,6 +198,7 @@ mod tests {
             IS_LINKED,
             FIND_MANIFEST,
             FIND_LISTED,
+            FIND_LISTING,
             FIND_BLOB,
             LIST_BLOBS,
             OLDEST_BLOBS,

@@ -34,6 +34,12 @@ pub const MAX_MEDIA_TYPE_LEN: usize = 255;
 /// Most layers in one manifest. Ours; overlay file systems stop at 128 to 500.
 pub const MAX_MANIFEST_LAYERS: usize = 1000;
 
+/// Most addresses of one layer (`urls` of a descriptor). Ours; images in the wild have one.
+pub const MAX_LAYER_URLS: usize = 8;
+
+/// Longest address of a layer, in bytes. Ours; signed addresses of content networks stay below.
+pub const MAX_LAYER_URL_BYTES: usize = 4096;
+
 /// Most children in one index. Ours.
 pub const MAX_INDEX_CHILDREN: usize = 1000;
 

@@ -211,6 +211,15 @@ impl PullError {
         self
     }
 
+    /// Says that it is about a layer outside of the upstream.
+    #[must_use]
+    pub(crate) fn about_foreign_layer(mut self, host: &str) -> Self {
+        if let Some(said) = self.said_mut() {
+            said.message = format!("it does not have the layer itself; the address at {host}: {}", said.message).into();
+        }
+        self
+    }
+
     fn said_mut(&mut self) -> Option<&mut UpstreamSaid> {
         match self {
             Self::ManifestUnknown { said, .. }

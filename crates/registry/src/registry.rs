@@ -478,6 +478,7 @@ impl Registry {
                 trace: None,
                 admission: Admission::Open,
                 edge: Edge::Unconfirmed,
+                foreign: None,
             })
         });
         self.core.fills.resume(origins.collect()).await;

@@ -20,8 +20,11 @@ use crate::error::PullError;
 /// Runs one fill from start to end.
 pub(super) async fn drive(shared: Arc<Shared>, growing: Arc<Growing>) {
     let registered = Registered::new(shared.clone(), growing.clone());
-    // A request that looked into the store just before another fill published can come here just after.
-    if let Ok(Some(_)) = shared.cache.open_blob(&growing.origin.digest).await {
+    // A request that looked into the store just before another fill published can come here just after. A layer from an
+    // address of its own may be there too, for another name: that is no proof that this one's address has it.
+    if growing.origin.foreign.is_none()
+        && let Ok(Some(_)) = shared.cache.open_blob(&growing.origin.digest).await
+    {
         registered.leave();
         growing.finish(Phase::Stored);
         return;
@@ -63,7 +66,10 @@ pub(super) async fn drive(shared: Arc<Shared>, growing: Arc<Growing>) {
 
 /// How often a fill whose bytes were wrong may be begun anew: once for each source that may be better.
 fn origin_retries(growing: &Growing) -> usize {
-    growing.origin.repo.sources().iter().count() - 1
+    match growing.origin.foreign {
+        None => growing.origin.repo.sources().iter().count() - 1,
+        Some(_) => 0,
+    }
 }
 
 /// Opens the staging file, takes over what is in it and the room it has.

@@ -122,7 +122,16 @@ pub(super) async fn publish(registered: &Registered, context: Arc<FlowContext>) 
         tracing::error!(digest = %origin.digest, %error, "cannot link a blob to its repository; it will be confirmed upstream on the next pull");
     }
     let room = take_room(&context).await;
-    match context.shared.cache.publish(&context.staged, room).await {
+    let published = match &origin.foreign {
+        Some(_) if matches!(context.shared.cache.open_blob(&origin.digest).await, Ok(Some(_))) => {
+            // Another name's fill has put it there meanwhile, or before.
+            discard(&context).await;
+            drop(room);
+            Ok(())
+        }
+        _ => context.shared.cache.publish(&context.staged, room).await,
+    };
+    match published {
         Ok(()) => {
             tracing::debug!(digest = %origin.digest, repo_key = %origin.repo.key(), "blob published");
             // Readers of the growing object count as readers of the stored one: it is not evicted under them.

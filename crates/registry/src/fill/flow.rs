@@ -98,7 +98,12 @@ pub(super) async fn run(context: Arc<FlowContext>, position: Arc<FlowPosition>) 
         Err(error) => return FlowEnd::Failed(error),
     };
     context.note_source(&source);
-    let total = opening.total.or(known);
+    // A body that tells no length may have no end: it is read as far as the manifests say that the blob goes.
+    let told = match (opening.total, known) {
+        (None, None) => context.listed_size().await,
+        (told, _) => told,
+    };
+    let total = told.or(known);
     let reserve = match view.kind {
         FlowKind::Main => total.unwrap_or(0),
         FlowKind::Lane => 0,
@@ -106,7 +111,7 @@ pub(super) async fn run(context: Arc<FlowContext>, position: Arc<FlowPosition>) 
     if !grow(&context, reserve).await {
         return FlowEnd::NoRoom(total);
     }
-    if let Some(total) = opening.total.filter(|total| !context.growing.learn_size(*total)) {
+    if let Some(total) = told.filter(|total| !context.growing.learn_size(*total)) {
         let known = known.unwrap_or_default();
         return FlowEnd::Contradicted(
             context.growing.origin.protocol(format!("says the blob has {total} bytes, not {known}")),
@@ -240,6 +245,16 @@ impl FlowContext {
         self.shared.metrics.staged_bytes.inc_by(range.end - range.start);
         let present_end = self.growing.state().present.contiguous_from(0);
         self.frontier.feed(&self.staged, range.start, if fresh { chunks } else { &[] }, present_end)
+    }
+
+    /// The size that manifests of this name say the blob has. A claim: it counts only where upstream says nothing.
+    async fn listed_size(&self) -> Option<u64> {
+        let origin = &self.growing.origin;
+        let listed = self.shared.metadata.find_listed(&origin.repo.spec().key, &origin.name, &origin.digest).await;
+        listed
+            .inspect_err(|error| tracing::error!(digest = %origin.digest, %error, "the size in the manifests cannot be looked up"))
+            .ok()?
+            .map(|row| row.size)
     }
 
     /// Notes whose bytes come, to know whom to suspect when they are wrong.

@@ -134,9 +134,14 @@ impl Growing {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Ranges are unverified until the whole is: only callers of the same repository may have them from here.
+    /// Ranges are unverified until the whole is: only callers of the same repository may have them from here. What comes
+    /// from an address in a manifest is for readers of the same name.
     pub(super) fn may_share_ranges(&self, origin: &Origin) -> bool {
-        self.origin.repo.key() == origin.repo.key() || matches!(self.state().phase, Phase::Verified)
+        let from_one_place = match self.origin.foreign {
+            None => self.origin.repo.key() == origin.repo.key(),
+            Some(_) => self.origin.is_same_place(origin),
+        };
+        from_one_place || matches!(self.state().phase, Phase::Verified)
     }
 
     /// Adds a reader. Called under the lock of the map of fills, so that an idle driver cannot leave meanwhile.

@@ -34,6 +34,7 @@ use metadata::Metadata;
 use oci::{ByteRange, Digest, RepositoryName};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use url::Url;
 
 use crate::access::Admission;
 use crate::cache::Cache;
@@ -63,6 +64,17 @@ pub(crate) struct Origin {
     pub(crate) admission: Admission,
     /// Whether mirrors may be asked before the named upstream has answered.
     pub(crate) edge: Edge,
+    /// For a layer that the upstream does not have: where else its manifest says it is. Then nobody else is asked.
+    pub(crate) foreign: Option<Arc<ForeignSource>>,
+}
+
+/// Addresses of a layer outside of any registry; each is one that the operator allows.
+#[derive(Debug)]
+pub(crate) struct ForeignSource {
+    /// In the order of the manifest.
+    pub(crate) urls: Vec<Url>,
+    /// What the manifest says, in bytes.
+    pub(crate) size: u64,
 }
 
 impl Origin {
@@ -74,6 +86,11 @@ impl Origin {
     /// Turns a client's error into ours. A refusal ends the caller's grant.
     fn error(&self, error: &client::ClientError) -> PullError {
         self.admission.judge(&self.name, self.repo.error(&Subject::Blob(self.digest), error))
+    }
+
+    /// The same for a layer's own address.
+    fn foreign_error(&self, url: &Url, error: &client::ClientError) -> PullError {
+        self.error(error).about_foreign_layer(url.host_str().unwrap_or_default())
     }
 
     /// Whether both ask the same upstream under the same name: an answer to one is an answer to the other.

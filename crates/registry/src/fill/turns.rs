@@ -8,7 +8,7 @@ use std::sync::Arc;
 use client::{BlobResponse, ClientError};
 use oci::ByteRange;
 
-use super::{Edge, Origin};
+use super::{Edge, ForeignSource, Origin};
 use crate::error::PullError;
 use crate::sources::{Failures, Role, StandIns, Upstream, is_denial, stands_in};
 use crate::trace::upstream_fetch;
@@ -45,6 +45,9 @@ impl Turns {
 
     /// Lets the source that broke off rest. True when another is left to be asked at once.
     pub(super) fn tire(&mut self, origin: &Origin) -> bool {
+        if origin.foreign.is_some() {
+            return false;
+        }
         self.tired.extend(self.current.filter(|index| !self.tired.contains(index)));
         if self.tired.len() < origin.repo.sources().iter().count() {
             return true;
@@ -60,6 +63,9 @@ impl Turns {
         range: Option<ByteRange>,
         at: u64,
     ) -> Result<BlobResponse, PullError> {
+        if let Some(foreign) = &origin.foreign {
+            return ask_foreign(origin, foreign, range, at).await;
+        }
         let mut failed = Failures::default();
         for upstream in self.order(origin).await? {
             let error = match self.ask_one(origin, &upstream, range, at).await {
@@ -145,6 +151,30 @@ impl Turns {
         }
         Ok(response)
     }
+}
+
+/// Asks the layer's own addresses, one after the other. The size is known and what they say of it was compared.
+async fn ask_foreign(
+    origin: &Origin,
+    foreign: &ForeignSource,
+    range: Option<ByteRange>,
+    at: u64,
+) -> Result<BlobResponse, PullError> {
+    let mut failed = origin.protocol("there is no address to ask for the layer");
+    let Some(client) = origin.repo.sources().foreign() else { return Err(failed) };
+    for url in &foreign.urls {
+        let asked =
+            upstream_fetch(origin.trace, origin.repo.key(), "foreign layer", client.get(url, foreign.size, range));
+        match asked.await {
+            Ok(response) if response.offset <= at => return Ok(BlobResponse { total: Some(foreign.size), ..response }),
+            Ok(response) => {
+                let what = format!("bytes of a layer from {} when those from {at} were asked for", response.offset);
+                failed = origin.protocol(what);
+            }
+            Err(error) => failed = origin.foreign_error(url, &error),
+        }
+    }
+    Err(failed)
 }
 
 async fn get(origin: &Origin, upstream: &Upstream, range: Option<ByteRange>) -> Result<BlobResponse, ClientError> {

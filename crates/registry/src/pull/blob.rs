@@ -11,6 +11,7 @@ use client::RegistryClient;
 use oci::{ByteRange, Digest, RangeHeader, Reference, RepositoryName, ResolvedRange};
 
 use super::flight::Flight;
+use super::foreign;
 use super::manifest::{is_linked, link, within_first_header};
 use super::upstreams;
 use crate::access::{Principal, Right};
@@ -89,8 +90,39 @@ pub(crate) async fn open(
     Ok(OpenBlob { core: core.clone(), digest: *digest, size, outcome, source, counters: route.repo.counters().clone() })
 }
 
-/// From the store, or from a fill. A fill that finds the blob stored meanwhile sends us back to the store.
+/// From the store or the upstream; what that one does not have, from where its manifest says it is.
 async fn find(
+    core: &Arc<Core>,
+    route: &Route,
+    digest: &Digest,
+    ranges: Option<&RangeHeader>,
+) -> Result<Opened, PullError> {
+    match find_here(core, route, digest, ranges).await {
+        // Boxed: rare, and large.
+        Err(absent @ PullError::BlobUnknown { .. }) => match Box::pin(foreign::origin(core, route, digest)).await? {
+            Some(origin) => Box::pin(fetch_foreign(core, route, &origin, ranges)).await,
+            None => Err(absent),
+        },
+        found => found,
+    }
+}
+
+/// From a fill out of the layer's own address.
+async fn fetch_foreign(
+    core: &Arc<Core>,
+    route: &Route,
+    origin: &Origin,
+    ranges: Option<&RangeHeader>,
+) -> Result<Opened, PullError> {
+    match grown(core, route, origin, ranges).await {
+        Ok(opened) => Ok(opened),
+        Err(NotGrowing::Stored | NotGrowing::NoRoom) => past_the_cache(core, route, origin).await,
+        Err(NotGrowing::Failed(error) | NotGrowing::OfAnother(error)) => Err(error),
+    }
+}
+
+/// From the store, or from a fill. A fill that finds the blob stored meanwhile sends us back to the store.
+async fn find_here(
     core: &Arc<Core>,
     route: &Route,
     digest: &Digest,
@@ -104,7 +136,9 @@ async fn find(
         match not_stored(core, route, digest, ranges).await {
             Ok(opened) => return Ok(opened),
             Err(NotGrowing::Stored) => {}
-            Err(NotGrowing::NoRoom) => return past_the_cache(core, route, digest).await,
+            Err(NotGrowing::NoRoom) => {
+                return past_the_cache(core, route, &origin(core, route, digest).await?).await;
+            }
             // The fill was another caller's, with another account; ours may do better.
             Err(NotGrowing::OfAnother(error)) if strangers < MAX_STRANGERS => {
                 strangers += 1;
@@ -122,14 +156,23 @@ async fn find(
 /// HEAD says that the bytes can be had.
 pub(crate) async fn stat(core: &Arc<Core>, route: &Route, digest: &Digest) -> Result<BlobFacts, PullError> {
     route.admitted(Right::Pull)?;
-    let facts = if let Some((lease, outcome)) = stored(core, route, digest).await? {
-        BlobFacts { size: lease.handle().size(), outcome }
-    } else {
-        let size = within_first_header(route, size_upstream(core, route, digest)).await??;
-        BlobFacts { size, outcome: PullOutcome::Miss }
+    let facts = match stat_here(core, route, digest).await {
+        Err(absent @ PullError::BlobUnknown { .. }) => {
+            let foreign = within_first_header(route, Box::pin(foreign::stat(core, route, digest))).await??;
+            BlobFacts { size: foreign.ok_or(absent)?, outcome: PullOutcome::Miss }
+        }
+        told => told?,
     };
     route.repo.counters().pulled(PullKind::Blob, facts.outcome);
     Ok(facts)
+}
+
+async fn stat_here(core: &Arc<Core>, route: &Route, digest: &Digest) -> Result<BlobFacts, PullError> {
+    if let Some((lease, outcome)) = stored(core, route, digest).await? {
+        return Ok(BlobFacts { size: lease.handle().size(), outcome });
+    }
+    let size = within_first_header(route, size_upstream(core, route, digest)).await??;
+    Ok(BlobFacts { size, outcome: PullOutcome::Miss })
 }
 
 /// The stored blob, once this repository is known to have it.
@@ -219,20 +262,38 @@ async fn not_stored(
 ) -> Result<Opened, NotGrowing> {
     let origin = origin(core, route, digest).await?;
     known_absent(core, route, digest)?;
-    let Some(header) = ranges else { return whole(core, route, &origin).await };
-    let size = match core.fills.size(&origin).or_else(|| core.memory.size(route, digest)) {
-        Some(size) => size,
-        None => match known_size(core, route, digest).await? {
-            Some(size) => size,
-            None => size_upstream(core, route, digest).await?,
-        },
-    };
+    grown(core, route, &origin, ranges).await
+}
+
+async fn grown(
+    core: &Arc<Core>,
+    route: &Route,
+    origin: &Origin,
+    ranges: Option<&RangeHeader>,
+) -> Result<Opened, NotGrowing> {
+    let Some(header) = ranges else { return whole(core, route, origin).await };
+    let size = size_for_ranges(core, route, origin).await?;
     match header.resolve(size) {
-        ResolvedRange::Full => whole(core, route, &origin).await,
-        ResolvedRange::Unsatisfiable => Ok((size, PullOutcome::Miss, BlobSource::Bypass(origin))),
-        ResolvedRange::Single(range) if range.start == 0 && range.end == size => whole(core, route, &origin).await,
-        ResolvedRange::Single(range) => parts(core, route, &origin, size, &[range]).await,
-        ResolvedRange::Multiple(ranges) => parts(core, route, &origin, size, &ranges).await,
+        ResolvedRange::Full => whole(core, route, origin).await,
+        ResolvedRange::Unsatisfiable => Ok((size, PullOutcome::Miss, BlobSource::Bypass(origin.clone()))),
+        ResolvedRange::Single(range) if range.start == 0 && range.end == size => whole(core, route, origin).await,
+        ResolvedRange::Single(range) => parts(core, route, origin, size, &[range]).await,
+        ResolvedRange::Multiple(ranges) => parts(core, route, origin, size, &ranges).await,
+    }
+}
+
+/// The size that ranges are resolved against.
+async fn size_for_ranges(core: &Arc<Core>, route: &Route, origin: &Origin) -> Result<u64, PullError> {
+    let digest = &origin.digest;
+    if let Some(foreign) = &origin.foreign {
+        return Ok(foreign.size);
+    }
+    if let Some(size) = core.fills.size(origin).or_else(|| core.memory.size(route, digest)) {
+        return Ok(size);
+    }
+    match known_size(core, route, digest).await? {
+        Some(size) => Ok(size),
+        None => size_upstream(core, route, digest).await,
     }
 }
 
@@ -242,7 +303,7 @@ async fn known_size(core: &Core, route: &Route, digest: &Digest) -> Result<Optio
     Ok(listed.map_err(|e| PullError::storage(&e))?.map(|row| row.size))
 }
 
-async fn origin(core: &Core, route: &Route, digest: &Digest) -> Result<Origin, PullError> {
+pub(super) async fn origin(core: &Core, route: &Route, digest: &Digest) -> Result<Origin, PullError> {
     let edge = if is_linked(core, route, digest).await? { Edge::Confirmed } else { Edge::Unconfirmed };
     Ok(Origin {
         repo: route.repo.clone(),
@@ -251,6 +312,7 @@ async fn origin(core: &Core, route: &Route, digest: &Digest) -> Result<Origin, P
         trace: route.trace,
         admission: route.admission.clone(),
         edge,
+        foreign: None,
     })
 }
 
@@ -267,6 +329,8 @@ async fn join(
         match core.fills.join(origin, demand, edge) {
             Joined::Attached(attached) => return Ok(Some(attached)),
             Joined::Foreign => return Ok(None),
+            // Its upstream has said no, and an address proves itself by its bytes alone.
+            Joined::MustConfirm if origin.foreign.is_some() => return Ok(None),
             Joined::MustConfirm => {
                 confirm(core, route, &origin.digest).await?;
                 edge = Edge::Confirmed;
@@ -276,18 +340,20 @@ async fn join(
 }
 
 /// Straight from upstream, for this caller alone.
-async fn past_the_cache(core: &Arc<Core>, route: &Route, digest: &Digest) -> Result<Opened, PullError> {
-    let size = size_upstream(core, route, digest).await?;
-    let origin = origin(core, route, digest).await?;
-    Ok((size, PullOutcome::Bypassed, BlobSource::Bypass(origin)))
+async fn past_the_cache(core: &Arc<Core>, route: &Route, origin: &Origin) -> Result<Opened, PullError> {
+    let size = match &origin.foreign {
+        Some(foreign) => foreign.size,
+        None => size_upstream(core, route, &origin.digest).await?,
+    };
+    Ok((size, PullOutcome::Bypassed, BlobSource::Bypass(origin.clone())))
 }
 
 async fn whole(core: &Arc<Core>, route: &Route, origin: &Origin) -> Result<Opened, NotGrowing> {
     if known_size(core, route, &origin.digest).await?.is_some_and(|size| core.cache.is_too_large(size)) {
-        return Ok(past_the_cache(core, route, &origin.digest).await?);
+        return Ok(past_the_cache(core, route, origin).await?);
     }
     let Some(attached) = join(core, route, origin, Demand::Whole).await? else {
-        return Ok(past_the_cache(core, route, &origin.digest).await?);
+        return Ok(past_the_cache(core, route, origin).await?);
     };
     let here_before = attached.is_verified();
     let blame = |failure| attached.blame(route.principal(), failure);

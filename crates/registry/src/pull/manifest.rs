@@ -101,7 +101,7 @@ pub(crate) fn answer(manifest: Arc<CachedManifest>, outcome: PullOutcome, freshn
 }
 
 /// The manifest with `digest`, from memory, store or upstream.
-async fn get(
+pub(super) async fn get(
     core: &Arc<Core>,
     route: &Route,
     digest: &Digest,

@@ -6,6 +6,7 @@
 mod at_hand;
 mod blob;
 mod flight;
+mod foreign;
 mod freshness;
 mod manifest;
 mod memory;

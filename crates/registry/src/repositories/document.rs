@@ -7,6 +7,7 @@
 pub(super) mod auth;
 mod cloud;
 mod fields;
+mod foreign;
 mod hosted;
 mod limits;
 mod network;
@@ -91,6 +92,7 @@ impl RepositorySpec {
         let health_check = read.parsed("health_check", HealthCheck::parse);
         let limits = read.limits();
         let referrers = read.parsed("referrers", ReferrersSource::parse).unwrap_or_default();
+        let foreign_layers = read.foreign_layers();
         let document = document.clone();
         match upstream {
             Some(upstream) if !read.has_problems() => Ok(Self {
@@ -110,6 +112,7 @@ impl RepositorySpec {
                 fill_on_range,
                 limits,
                 referrers,
+                foreign_layers,
                 document,
             }),
             _ => Err(read.into_problems()),

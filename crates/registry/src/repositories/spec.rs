@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use client::profiles::Profile;
-use client::{CredentialStore, OwnLimits, Reach};
+use client::{CredentialStore, ForeignHosts, OwnLimits, Reach};
 use oci::{RegistryHost, RepoKey};
 use serde_json::Value;
 use url::Url;
@@ -242,6 +242,8 @@ pub struct RepositorySpec {
     pub limits: OwnLimits,
     /// Where it is found out who refers to a manifest.
     pub referrers: ReferrersSource,
+    /// Where layers with addresses of their own may be fetched from.
+    pub foreign_layers: ForeignHosts,
     /// The document as written, credentials included: what is stored.
     pub document: Value,
 }

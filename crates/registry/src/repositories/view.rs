@@ -28,6 +28,7 @@ pub(super) fn document(repo: &Repository) -> Value {
         "listen": spec.listen.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "immutable_tags": spec.document.get("immutable_tags").cloned().unwrap_or_else(|| json!([])),
         "fill_on_range": spec.fill_on_range.to_string(),
+        "foreign_layers": spec.foreign_layers.patterns().collect::<Vec<_>>(),
         "strategy": spec.strategy.as_str(),
         "referrers": spec.referrers.as_str(),
         "health_check": spec.health_check.to_string(),

@@ -13,7 +13,7 @@ mod upstream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use client::{ExchangeObserver, Limiter};
+use client::{ExchangeObserver, ForeignClient, Limiter};
 use oci::Digest;
 
 use crate::repositories::{RepositorySpec, Strategy, UpstreamDefaults};
@@ -35,6 +35,8 @@ pub(crate) struct Sources {
     strategy: Strategy,
     lies: moka::sync::Cache<(Digest, usize), u32>,
     usage: health::Usage,
+    /// For layers with addresses of their own, where the operator allows any.
+    foreign: Option<ForeignClient>,
 }
 
 impl Sources {
@@ -47,11 +49,16 @@ impl Sources {
         let several = std::iter::once(&spec.upstream).chain(&spec.mirrors).enumerate();
         let share = upstream::Share { of: 1 + spec.mirrors.len(), limits: Limiter::new(spec.limits) };
         let build = |(index, one)| Upstream::build(index, one, defaults, &share, observer.clone()).map(Arc::new);
+        let foreign = (!spec.foreign_layers.is_empty()).then(|| {
+            let config = share.config(&spec.upstream, defaults);
+            ForeignClient::new(config, spec.foreign_layers.clone(), observer.clone()).map_err(|e| e.to_string())
+        });
         Ok(Self {
             all: several.map(build).collect::<Result<_, _>>()?,
             strategy: spec.strategy,
             lies: moka::sync::Cache::builder().max_capacity(LIES).time_to_live(LIES_FOR).build(),
             usage: health::Usage::default(),
+            foreign: foreign.transpose()?,
         })
     }
 
@@ -95,6 +102,11 @@ impl Sources {
                 tracing::warn!(%digest, upstream = %upstream.address(), "this source is avoided for the digest that it may have sent wrong bytes for");
             }
         }
+    }
+
+    /// What fetches layers from addresses of their own, where that is allowed.
+    pub(crate) fn foreign(&self) -> Option<&ForeignClient> {
+        self.foreign.as_ref()
     }
 
     /// When requests last came for this repository.

@@ -57,6 +57,26 @@ impl Share {
         let first_byte = configured.first_byte.min(ALL_SHARES / parts * 3 / 4);
         Timeouts { first_byte, connect: configured.connect.min(first_byte), ..configured.clone() }
     }
+
+    /// How the client of one upstream is set up.
+    pub(super) fn config(&self, spec: &UpstreamSpec, defaults: &UpstreamDefaults) -> UpstreamConfig {
+        UpstreamConfig {
+            credentials: spec.credentials.clone(),
+            token_hosts: spec.token_hosts.clone(),
+            profile: Some(spec.profile),
+            reach: spec.reach,
+            network: spec.network.network(defaults),
+            timeouts: self.timeouts(&spec.network.timeouts(defaults)),
+            http: spec.network.http.unwrap_or(HttpVersion::Auto),
+            max_attempts: defaults.max_attempts,
+            backoff: defaults.backoff,
+            hedging: defaults.hedging,
+            climate: defaults.climate.clone(),
+            limits: self.limits.clone(),
+            host_limits: defaults.host_limits.limiter(&spec.url),
+            ..UpstreamConfig::new(spec.url.clone())
+        }
+    }
 }
 
 /// The named upstream or a mirror.
@@ -80,22 +100,7 @@ impl Upstream {
         share: &Share,
         observer: Arc<dyn ExchangeObserver>,
     ) -> Result<Self, String> {
-        let config = UpstreamConfig {
-            credentials: spec.credentials.clone(),
-            token_hosts: spec.token_hosts.clone(),
-            profile: Some(spec.profile),
-            reach: spec.reach,
-            network: spec.network.network(defaults),
-            timeouts: share.timeouts(&spec.network.timeouts(defaults)),
-            http: spec.network.http.unwrap_or(HttpVersion::Auto),
-            max_attempts: defaults.max_attempts,
-            backoff: defaults.backoff,
-            hedging: defaults.hedging,
-            climate: defaults.climate.clone(),
-            limits: share.limits.clone(),
-            host_limits: defaults.host_limits.limiter(&spec.url),
-            ..UpstreamConfig::new(spec.url.clone())
-        };
+        let config = share.config(spec, defaults);
         if spec.network.verification == Verification::Skipped {
             tracing::warn!(
                 upstream = %spec.url,

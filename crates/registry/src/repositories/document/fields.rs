@@ -301,6 +301,12 @@ pub const FIELDS: &[FieldDoc] = &[
     ),
     doc("token_hosts", "list of hosts", "[]", "Further hosts that may mint tokens for this upstream's credentials."),
     doc(
+        "foreign_layers",
+        "list of hosts",
+        "[]",
+        "Hosts that layers with addresses of their own (`urls` in a manifest, as in Windows base images) may be fetched from when the upstream does not have them: `host`, `host:port` or `*.host`. Without credentials, and every redirect must be listed too. By default none is fetched. See docs/foreign-layers.md.",
+    ),
+    doc(
         "profile",
         "string",
         "by the upstream's host",
