@@ -69,6 +69,14 @@ pub struct ReferrersList {
     pub found: ReferrersFound,
 }
 
+/// One page of a list.
+struct Page {
+    referrers: Vec<Referrer>,
+    next: Option<Url>,
+    /// Of the document, in bytes: all pages together are bounded as one would be.
+    size: usize,
+}
+
 /// What is known of one upstream.
 #[derive(Clone, Debug)]
 pub(crate) struct Capability {
@@ -141,14 +149,19 @@ impl RegistryClient {
 
     async fn referrers_by_api(&self, name: &RepositoryName, subject: &Digest) -> Result<Vec<Referrer>, ClientError> {
         let mut url = self.endpoint().content(name, &format!("referrers/{subject}"));
-        let mut listed = Vec::new();
+        let (mut listed, mut bytes) = (Vec::new(), 0);
         for _ in 0..MAX_PAGES {
             let mut call =
                 call(Method::GET, url.clone(), ExchangeKind::Referrers, Some(self.endpoint().pull_scope(name)));
             call.headers.insert(ACCEPT, HeaderValue::from_static("application/vnd.oci.image.index.v1+json"));
             let call = &call;
-            let (page, next) = self.retry().run(|attempt| self.referrers_page(call, attempt)).await?;
-            listed.extend(page);
+            let Page { referrers, next, size } = self.retry().run(|attempt| self.referrers_page(call, attempt)).await?;
+            bytes += size;
+            if bytes > MAX_MANIFEST_BYTES {
+                let (upstream, what) = (self.upstream().clone(), "referrers of one manifest");
+                return Err(ClientError::TooLarge { upstream, what, limit: MAX_MANIFEST_BYTES });
+            }
+            listed.extend(referrers);
             if listed.len() > MAX_REFERRERS {
                 return Err(self.protocol(format!("more than {MAX_REFERRERS} referrers of one manifest")));
             }
@@ -163,7 +176,7 @@ impl RegistryClient {
         Err(self.protocol(format!("more than {MAX_PAGES} pages of referrers")))
     }
 
-    async fn referrers_page(&self, call: &Call, attempt: Attempt) -> Result<(Vec<Referrer>, Option<Url>), ClientError> {
+    async fn referrers_page(&self, call: &Call, attempt: Attempt) -> Result<Page, ClientError> {
         let answer = self.ask(call, attempt).await?;
         // Of the link only the query is taken, so it cannot lead to another host or path.
         let next = match answer.next_page(&call.url, "a list of referrers") {
@@ -171,8 +184,8 @@ impl RegistryClient {
             Err(error) => return Err(answer.reject(error)),
         };
         let body = read_document(answer, "a list of referrers", MAX_MANIFEST_BYTES).await?;
-        let listed = parse_referrers(&body).map_err(|error| self.protocol(error.to_string()))?;
-        Ok((listed, next))
+        let referrers = parse_referrers(&body).map_err(|error| self.protocol(error.to_string()))?;
+        Ok(Page { referrers, next, size: body.len() })
     }
 
     async fn referrers_by_tags(&self, name: &RepositoryName, subject: &Digest) -> Result<ReferrersList, ClientError> {

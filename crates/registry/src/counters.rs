@@ -46,6 +46,11 @@ impl Counters {
         counter.get_or_init(|| self.metrics.pull_counter(&self.repo_key, kind, outcome)).inc();
     }
 
+    /// Counts a realm, redirect or address of `upstream` that we did not go to.
+    pub(crate) fn refused(&self, upstream: &str) {
+        self.metrics.refusal_counter(&self.repo_key, upstream).inc();
+    }
+
     /// Counts bytes that went to a client.
     pub fn served(&self, outcome: PullOutcome, bytes: u64) {
         let counter = &self.served[outcome as usize];

@@ -102,6 +102,8 @@ pub struct Metrics {
     upstream_first_byte: Family<SourceLabels, Histogram>,
     upstream_total: Family<SourceLabels, Histogram>,
     upstream_up: Family<SourceLabels, Gauge>,
+    /// Realms, redirects and addresses that we did not go to.
+    upstream_refusals: Family<SourceLabels, Counter>,
     /// The weather at upstream hosts.
     pub(crate) weather: WeatherGauges,
     /// Questions that a mirror answered while the named upstream failed.
@@ -152,6 +154,7 @@ impl Metrics {
             upstream_first_byte: Family::new_with_constructor(seconds),
             upstream_total: Family::new_with_constructor(seconds),
             upstream_up: Family::default(),
+            upstream_refusals: Family::default(),
             weather: WeatherGauges::default(),
             mirror_answers: Family::default(),
             tag_disagreements: Counter::default(),
@@ -227,13 +230,18 @@ impl Metrics {
             self.upstream_up.clone(),
         );
         registry.register(
+            "transship_upstream_refusals",
+            "Times that an upstream led somewhere we do not go (a token realm, a redirect, an address)",
+            self.upstream_refusals.clone(),
+        );
+        registry.register(
             "transship_mirror_answers",
             "Questions that a mirror answered because the named upstream failed",
             self.mirror_answers.clone(),
         );
         registry.register(
             "transship_tag_disagreements",
-            "Times that upstreams of one repository had a tag at different digests",
+            "Times that upstreams of one repository had a tag at different digests, or that one said two things of it",
             self.tag_disagreements.clone(),
         );
         registry.register(
@@ -309,6 +317,7 @@ impl Metrics {
         drop(self.upstream_exchanges.get_or_create(&labels));
         let labels = SourceLabels { repo_key, upstream };
         drop(self.upstream_up.get_or_create(&labels));
+        drop(self.upstream_refusals.get_or_create(&labels));
         self.weather.show_every_family();
         drop(self.mirror_answers.get_or_create(&labels));
         drop(self.upstream_bytes.get_or_create(&labels));
@@ -337,6 +346,12 @@ impl Metrics {
     pub(crate) fn checked(&self, repo_key: &Arc<str>, upstream: &Arc<str>, good: bool) {
         let labels = SourceLabels { repo_key: KeyLabel(repo_key.clone()), upstream: KeyLabel(upstream.clone()) };
         self.upstream_up.get_or_create(&labels).set(i64::from(good));
+    }
+
+    /// The counter of times that an upstream led somewhere we do not go.
+    pub(crate) fn refusal_counter(&self, repo_key: &Arc<str>, upstream: &str) -> Counter {
+        let labels = SourceLabels { repo_key: KeyLabel(repo_key.clone()), upstream: KeyLabel(upstream.into()) };
+        self.upstream_refusals.get_or_create_owned(&labels)
     }
 
     /// Counts one question that a mirror answered in the place of the named upstream.

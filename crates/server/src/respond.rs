@@ -127,9 +127,10 @@ fn status_of(error: &PullError) -> (StatusCode, ErrorCode) {
         // An authoritative "no" of upstream: clients go on to their next mirror.
         PullError::ManifestUnknown { .. } => (StatusCode::NOT_FOUND, ErrorCode::ManifestUnknown),
         PullError::BlobUnknown { .. } => (StatusCode::NOT_FOUND, ErrorCode::BlobUnknown),
-        // Not 401: the client would log in to us again and again, and it is we who were refused, or our own rules that
-        // refuse.
-        PullError::Denied { .. } | PullError::EgressRefused { .. } => (StatusCode::FORBIDDEN, ErrorCode::Denied),
+        // Not 401: the client would log in to us again and again, and it is we who were refused.
+        PullError::Denied { .. } => (StatusCode::FORBIDDEN, ErrorCode::Denied),
+        // It is upstream that wants to lead us astray; the client may do what it asks for.
+        PullError::EgressRefused { .. } => (StatusCode::BAD_GATEWAY, ErrorCode::Denied),
         // The client can do something about it: show its own account.
         PullError::Unauthorized { .. } => (StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized),
         PullError::RateLimited { .. } => (StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooManyRequests),
@@ -272,7 +273,7 @@ mod tests {
             (PullError::UpstreamUnreachable { said: said() }, 502, "UNKNOWN"),
             (PullError::UpstreamTimeout { said: said() }, 504, "UNKNOWN"),
             (PullError::UpstreamResting { retry_after: Duration::from_secs(4), said: said() }, 503, "UNKNOWN"),
-            (PullError::EgressRefused { said: said() }, 403, "DENIED"),
+            (PullError::EgressRefused { said: said() }, 502, "DENIED"),
             (PullError::Corrupt { expected: Box::new(digest), actual: Box::new(digest), said: said() }, 502, "UNKNOWN"),
             (PullError::ManifestInvalid { said: said() }, 502, "MANIFEST_INVALID"),
             (PullError::Unsupported("x".into()), 501, "UNSUPPORTED"),

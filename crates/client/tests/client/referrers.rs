@@ -131,3 +131,29 @@ async fn what_is_no_list_and_lists_without_end_are_errors() {
         assert!(matches!(ask(&server).await, Err(ClientError::Protocol { .. })), "{body}");
     }
 }
+
+#[tokio::test]
+async fn lists_are_bounded_in_all_their_pages_together() {
+    let noted = |seed: String, note: usize| Referrer {
+        annotations: Some([("note".to_owned(), "n".repeat(note))].into()),
+        ..referrer(&seed)
+    };
+    let pages: [(&str, usize, Vec<Referrer>); 2] = [
+        (
+            "many",
+            3,
+            (0..5_000).map(|number| Referrer { artifact_type: None, ..referrer(&number.to_string()) }).collect(),
+        ),
+        ("large", 5, vec![noted("large".into(), 1 << 20)]),
+    ];
+    for (case, most, page) in pages {
+        let server = Server::start(move |seen| {
+            let number: u32 = seen.target.split_once("?page=").map_or(0, |(_, page)| page.parse().unwrap());
+            index(&page, &[("link", &format!("<?page={}>; rel=\"next\"", number + 1))])
+        })
+        .await;
+        let error = ask(&server).await.unwrap_err();
+        assert!(matches!(error, ClientError::Protocol { .. } | ClientError::TooLarge { .. }), "{case}: {error:?}");
+        assert!(server.seen().len() <= most, "{case}: {} pages", server.seen().len());
+    }
+}

@@ -22,8 +22,8 @@ use crate::repositories::Route;
 const MANIFEST_BYTES: u64 = 16 << 20;
 /// Tags, links and absences kept in memory.
 const ENTRIES: u64 = 50_000;
-/// Lists of referrers kept in memory; each is a few entries, a few hundred bytes.
-const REFERRERS: u64 = 5_000;
+/// Bytes of lists of referrers kept in memory: most are a few hundred bytes, and an upstream may make them 4 MiB each.
+const REFERRERS_BYTES: u64 = 8 << 20;
 /// How long an upstream's 404 is believed, and the size it told of a blob that no manifest lists.
 const ABSENT_FOR: Duration = Duration::from_secs(10);
 
@@ -137,7 +137,10 @@ impl Memory {
             manifests: moka::sync::Cache::builder().weigher(weigh).max_capacity(MANIFEST_BYTES).build(),
             tags: moka::sync::Cache::new(ENTRIES),
             links: moka::sync::Cache::new(ENTRIES),
-            referrers: moka::sync::Cache::new(REFERRERS),
+            referrers: moka::sync::Cache::builder()
+                .weigher(|_: &ReferrersKey, state: &ReferrersState| state.weight())
+                .max_capacity(REFERRERS_BYTES)
+                .build(),
             absent: moka::sync::Cache::builder().max_capacity(ENTRIES / 5).time_to_live(ABSENT_FOR).build(),
             sizes: moka::sync::Cache::builder().max_capacity(ENTRIES / 5).time_to_live(ABSENT_FOR).build(),
         }

@@ -12,7 +12,8 @@ use oci::{Digest, Reference, Referrer, RepositoryName, parse_referrers, referrer
 
 use super::flight::Flight;
 use super::freshness::{rest_after, stale_reason};
-use super::manifest::{fresh, within_first_header};
+use super::manifest::{fresh, within};
+use super::tag::TAG_CHECK;
 use crate::access::Right;
 use crate::core::Core;
 use crate::error::{PullError, Subject};
@@ -20,6 +21,9 @@ use crate::metrics::PullKind;
 use crate::outcome::{Freshness, PullOutcome};
 use crate::repositories::{ReferrersSource, Route};
 use crate::trace::{cache_lookup, upstream_fetch};
+
+/// Largest list kept in the database, in bytes: a real one has a few hundred, and upstreams make as many as are asked for.
+const MOST_STORED: usize = 256 << 10;
 
 /// Who refers to a manifest.
 #[derive(Clone, Debug)]
@@ -40,6 +44,18 @@ pub(crate) struct ReferrersState {
     checked: Instant,
     /// After a failed check: not to be asked again before, and why.
     resting: Option<(Instant, PullError)>,
+}
+
+impl ReferrersState {
+    /// About how many bytes of memory it takes.
+    pub(super) fn weight(&self) -> u32 {
+        let texts = |one: &Referrer| {
+            let annotations = one.annotations.iter().flatten().map(|(key, value)| 96 + key.len() + value.len());
+            one.artifact_type.as_ref().map_or(0, String::len) + annotations.sum::<usize>()
+        };
+        let bytes: usize = self.listed.iter().map(|one| size_of::<Referrer>() + texts(one)).sum();
+        u32::try_from(256 + bytes).unwrap_or(u32::MAX)
+    }
 }
 
 /// Whose referrers: repository, name, manifest.
@@ -69,7 +85,11 @@ pub(crate) async fn list(core: &Arc<Core>, route: &Route, subject: &Digest) -> R
         }
         let flight = (key.clone(), route.principal());
         let asked = core.referrers_flights.join(flight, || ask(core.clone(), route.clone(), key.clone(), api));
-        within_first_header(route, asked).await?
+        match within(route, TAG_CHECK, asked).await {
+            Ok(told) => told,
+            // The question goes on; this caller gets what is known, if that may be served.
+            Err(slow) => core.memory.referrers(&key).and_then(|state| stale(&state, route, &slow)).ok_or(slow),
+        }
     };
     let answer = cache_lookup(route.repo.key(), "referrers", looked_up).await?;
     route.repo.counters().pulled(PullKind::Referrers, answer.outcome);
@@ -154,6 +174,10 @@ async fn stored(core: &Core, route: &Route, subject: &Digest) -> Result<Option<R
 /// Keeps the list for later runs. A database that takes no rows does not stop the answer.
 async fn store(core: &Core, route: &Route, subject: &Digest, state: &ReferrersState) {
     let document = String::from_utf8(referrers_index(&state.listed)).unwrap_or_default();
+    if document.len() > MOST_STORED {
+        tracing::debug!(%subject, bytes = document.len(), "a list of referrers is too large to be kept over a restart");
+        return;
+    }
     let kept = core.metadata.put_referrers(&route.repo.spec().key, &route.name, subject, &document, SystemTime::now());
     if let Err(error) = kept.await {
         tracing::error!(%subject, %error, "referrers could not be recorded; a restart asks upstream again");

@@ -14,7 +14,7 @@ use oci::{Digest, Reference, Tag};
 use super::flight::Flight;
 use super::freshness::{rest_after, stale_reason};
 use super::manifest::{self, Whom, client_error, fetch, fresh, said};
-use super::memory::{TagKey, TagState};
+use super::memory::{CachedManifest, TagKey, TagState};
 use super::reserve::{self, Revalidation};
 use super::upstreams;
 use crate::access::Principal;
@@ -33,7 +33,7 @@ pub(crate) struct Resolved {
 }
 
 /// How long a caller waits for a check; what is left of the time to the first header is for the bytes.
-const TAG_CHECK: Duration = Duration::from_secs(17);
+pub(super) const TAG_CHECK: Duration = Duration::from_secs(17);
 
 /// Checks of tags.
 pub(crate) struct TagFlight;
@@ -219,13 +219,20 @@ async fn ask(core: &Core, route: &Route, reference: &Reference, known: Option<&T
     }
     keep_back(route, known, Revalidation::Get)?;
     let several = route.repo.sources().are_several();
-    let fetched = if let Some(digest) = head.digest.filter(|_| several) {
+    let of_tag = |known| fetch(core, route, reference, known, Whom::This(by.clone()));
+    let fetched = match head.digest {
+        None => of_tag(Some(&known.digest)).await?,
         // Who was asked has named it: the bytes may come from anybody.
-        fetch(core, route, &Reference::Digest(digest), None, Whom::Anybody(digest)).await?
-    } else {
-        let condition = head.digest.is_none().then_some(&known.digest);
-        fetch(core, route, reference, condition, Whom::This(by.clone())).await?
+        Some(digest) if several => {
+            match fetch(core, route, &Reference::Digest(digest), None, Whom::Anybody(digest)).await {
+                // Nobody has what the HEAD names, which says nothing of the tag.
+                Err(PullError::ManifestUnknown { .. }) => of_tag(None).await?,
+                fetched => fetched?,
+            }
+        }
+        Some(_) => of_tag(None).await?,
     };
+    note_contradiction(core, route, reference, head.digest, fetched.manifest.as_deref());
     Ok(match fetched.manifest {
         Some(manifest) if manifest.digest != known.digest => {
             Found { digest: manifest.digest, outcome: PullOutcome::Miss, by }
@@ -239,6 +246,21 @@ fn keep_back(route: &Route, known: &TagState, revalidation: Revalidation) -> Res
     match reserve::keeps_back(route, revalidation) {
         Some(error) if stale(route, known, &error).is_some() => Err(error),
         Some(_) | None => Ok(()),
+    }
+}
+
+/// Logs a HEAD that named another digest than the GET after it brought: what came and hashes to its digest counts.
+fn note_contradiction(
+    core: &Core,
+    route: &Route,
+    reference: &Reference,
+    said: Option<Digest>,
+    came: Option<&CachedManifest>,
+) {
+    let (Some(said), Some(came)) = (said, came.map(|manifest| manifest.digest)) else { return };
+    if said != came {
+        core.metrics.tag_disagreements.inc();
+        tracing::warn!(repo_key = %route.repo.key(), name = %route.name, %reference, %said, %came, "upstream's HEAD of a tag names another digest than its GET brings; what it brings counts");
     }
 }
 

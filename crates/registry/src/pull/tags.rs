@@ -9,7 +9,8 @@ use client::RegistryClient;
 use oci::{Tag, limits};
 
 use super::freshness::stale_reason;
-use super::manifest::within_first_header;
+use super::manifest::within;
+use super::tag::TAG_CHECK;
 use super::upstreams;
 use crate::access::Right;
 use crate::core::Core;
@@ -53,7 +54,8 @@ async fn ask(core: &Core, route: &Route, query: &TagsQuery) -> Result<TagsAnswer
     let last = query.last.as_deref();
     let page_of = |client: RegistryClient, name| async move { client.list_tags(&name, query.n, last).await };
     let asked = upstreams::ask_named(core, route, "tags", None, page_of);
-    let error = match within_first_header(route, asked).await {
+    // What is left of the time to the first header is for the cached tags.
+    let error = match within(route, TAG_CHECK, asked).await {
         Ok(Ok(Answered { value: page, .. })) => {
             let (tags, next) = as_asked(page.tags, page.next_last, query);
             return Ok(TagsAnswer { tags, next, outcome: PullOutcome::Miss, stale: None });

@@ -208,8 +208,13 @@ impl Repository {
         self.sources.named().canonical_name(name)
     }
 
-    /// Turns a client error about `subject` into ours.
+    /// Turns a client error about `subject` into ours. An upstream that led somewhere we do not go is counted and logged
+    /// apart: it may be an attack.
     pub(crate) fn error(&self, subject: &Subject, error: &ClientError) -> PullError {
+        if let ClientError::Refused { upstream, what } = error {
+            self.counters.refused(upstream);
+            tracing::warn!(repo_key = %self.key, %upstream, %what, "an upstream leads somewhere that is refused; nothing was sent there");
+        }
         from_client(&self.key, self.upstream(), subject, error)
     }
 }

@@ -1,7 +1,7 @@
 //! Upstreams that lie: no complete body of wrong bytes, nothing published, the next pull asks again.
 
 use oci::ByteRange;
-use testkit::image::blob;
+use testkit::image::{Image, blob};
 use testkit::upstream::{Cut, Fault, Target};
 use transship_registry::{PullError, PullOutcome};
 
@@ -115,4 +115,69 @@ async fn a_stored_blob_that_was_damaged_is_dropped_and_fetched_again() {
     std::fs::remove_file(lab.stored_path(&digest)).unwrap();
     let lab = lab.restart().await;
     assert_eq!(lab.blob(&digest).await.unwrap(), (bytes, PullOutcome::Miss));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_resumption_with_another_total_is_given_up_and_the_next_pull_is_right() {
+    let lab = Lab::new().await;
+    let bytes = blob(21, 4 * MIB);
+    let digest = lab.upstream.add_blob("team/app", bytes.clone());
+    lab.upstream.fault(Target::blob(&digest).get().first(1), Fault::CutAtFraction(0.5, Cut::Finish));
+    lab.upstream.fault(Target::blob(&digest).get().from_nth(2), Fault::LieAboutRangeTotal(5 * MIB as u64));
+    assert!(lab.blob(&digest).await.is_err());
+    assert!(!lab.stored_path(&digest).exists());
+    lab.upstream.clear_faults();
+    assert!(lab.blob(&digest).await.unwrap().0 == bytes);
+}
+
+/// Pulls a blob of 3 MiB whose answers all have these faults. Nobody may get all of it, and nothing may be kept.
+async fn reaches_nobody(faults: &[Fault]) {
+    let lab = Lab::new().await;
+    let digest = lab.upstream.add_blob("team/app", blob(22, 3 * MIB));
+    for fault in faults {
+        lab.upstream.fault(Target::blob(&digest).get(), fault.clone());
+    }
+    let outcome = tokio::time::timeout(std::time::Duration::from_mins(2), lab.blob(&digest)).await;
+    assert!(outcome.expect("it ends").is_err(), "{faults:?}");
+    eventually("staging is empty", || lab.staged().is_empty()).await;
+    assert!(!lab.stored_path(&digest).exists(), "{faults:?}");
+    lab.upstream.clear_faults();
+    assert!(lab.blob(&digest).await.unwrap().0 == blob(22, 3 * MIB), "{faults:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_without_a_length_that_ends_early_reaches_nobody() {
+    reaches_nobody(&[Fault::CloseDelimited, Fault::CutAtFraction(0.5, Cut::Finish)]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_longer_than_the_blob_reaches_nobody() {
+    reaches_nobody(&[Fault::Surplus(1000)]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chunked_body_without_its_last_chunk_is_resumed() {
+    let lab = Lab::new().await;
+    let bytes = blob(23, 3 * MIB);
+    let digest = lab.upstream.add_blob("team/app", bytes.clone());
+    lab.upstream.fault(Target::blob(&digest).get().first(1), Fault::NoFinalChunk);
+    lab.upstream.fault(Target::blob(&digest).get().first(1), Fault::CutAtFraction(0.5, Cut::Finish));
+    assert!(lab.blob(&digest).await.unwrap().0 == bytes);
+    lab.wait_stored(&digest).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endless_body_is_read_as_far_as_the_manifest_says() {
+    let lab = Lab::new().await;
+    let image = Image::small(24, 600_000);
+    lab.upstream.add_image("team/app", "v1", &image);
+    let layer = &image.blobs[1];
+    lab.manifest("v1").await.unwrap();
+    lab.upstream.fault(Target::blob(&layer.digest).get(), Fault::Surplus(u64::MAX));
+    lab.upstream.fault(Target::blob(&layer.digest).get(), Fault::NoLength);
+    // All that belongs to the blob comes first, so it is right; what would come after it is not waited for.
+    let (bytes, _) =
+        tokio::time::timeout(std::time::Duration::from_mins(1), lab.blob(&layer.digest)).await.unwrap().unwrap();
+    assert!(bytes == layer.bytes);
+    lab.wait_stored(&layer.digest).await;
 }

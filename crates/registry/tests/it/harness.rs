@@ -1,5 +1,6 @@
 //! A registry over a temporary folder and a scripted upstream.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -25,6 +26,7 @@ pub(crate) struct Lab {
     folder: tempfile::TempDir,
     max_bytes: u64,
     document: Value,
+    dns_server: Option<SocketAddr>,
 }
 
 impl Lab {
@@ -36,7 +38,12 @@ impl Lab {
     pub(crate) async fn with(fields: Value, max_bytes: u64) -> Self {
         let upstream = FakeUpstream::start();
         let address = json!({ "upstream": upstream.url() });
-        Self::at(upstream, &address, &fields, max_bytes).await
+        Self::at(upstream, &address, &fields, max_bytes, None).await
+    }
+
+    /// `lab` at any address, its names looked up by this name server; the scripted upstream is not asked.
+    pub(crate) async fn elsewhere(address: &Value, dns_server: Option<SocketAddr>) -> Self {
+        Self::at(FakeUpstream::start(), address, &json!({}), 10 << 30, dns_server).await
     }
 
     /// `lab` with mirrors: the second of the pair has one upstream for each.
@@ -44,26 +51,32 @@ impl Lab {
         let upstream = FakeUpstream::start();
         let mirrors: Vec<FakeUpstream> = (0..mirrors).map(|_| FakeUpstream::start()).collect();
         let all: Vec<String> = std::iter::once(&upstream).chain(&mirrors).map(FakeUpstream::url).collect();
-        (Self::at(upstream, &json!({ "upstreams": all }), &fields, 10 << 30).await, mirrors)
+        (Self::at(upstream, &json!({ "upstreams": all }), &fields, 10 << 30, None).await, mirrors)
     }
 
-    async fn at(upstream: FakeUpstream, address: &Value, fields: &Value, max_bytes: u64) -> Self {
+    async fn at(
+        upstream: FakeUpstream,
+        address: &Value,
+        fields: &Value,
+        max_bytes: u64,
+        dns_server: Option<SocketAddr>,
+    ) -> Self {
         let mut document = json!({ "kind": "proxy", "internal": true });
         for more in [address, fields] {
             document.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         }
         let folder = tempfile::tempdir().unwrap();
-        let registry = start(folder.path().to_owned(), max_bytes, &document).await;
-        Self { registry, upstream, folder, max_bytes, document }
+        let registry = start(folder.path().to_owned(), max_bytes, &document, dns_server).await;
+        Self { registry, upstream, folder, max_bytes, document, dns_server }
     }
 
     /// Ends the registry as a graceful stop does and starts another over the same folder.
     pub(crate) async fn restart(self) -> Self {
         self.registry.shutdown(Duration::from_secs(5)).await;
-        let Self { registry, upstream, folder, max_bytes, document } = self;
+        let Self { registry, upstream, folder, max_bytes, document, dns_server } = self;
         drop(registry);
-        let registry = start(folder.path().to_owned(), max_bytes, &document).await;
-        Self { registry, upstream, folder, max_bytes, document }
+        let registry = start(folder.path().to_owned(), max_bytes, &document, dns_server).await;
+        Self { registry, upstream, folder, max_bytes, document, dns_server }
     }
 
     pub(crate) fn route(&self) -> Route {
@@ -143,14 +156,14 @@ fn disk_bytes(folder: &std::path::Path) -> u64 {
         .sum()
 }
 
-async fn start(folder: PathBuf, max_bytes: u64, document: &Value) -> Registry {
+async fn start(folder: PathBuf, max_bytes: u64, document: &Value, dns_server: Option<SocketAddr>) -> Registry {
     let lab = RepositorySpec::from_document("lab".parse().unwrap(), document, Provenance::File).unwrap();
     let timeouts = Timeouts { idle: Duration::from_secs(2), ..Timeouts::default() };
     let config = RegistryConfig {
         cache_max_bytes: max_bytes,
         builtins: Builtins::Included,
         repositories: vec![lab.into()],
-        upstream: UpstreamDefaults { timeouts, ..UpstreamDefaults::default() },
+        upstream: UpstreamDefaults { timeouts, dns_server, ..UpstreamDefaults::default() },
         main_ports: vec![5000],
     };
     let stores = Stores {

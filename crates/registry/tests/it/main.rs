@@ -5,6 +5,7 @@
 #![expect(clippy::cast_precision_loss, reason = "ratios of sizes below 2^52")]
 
 mod blobs;
+mod deadlines;
 mod explain;
 mod faults;
 mod harness;

@@ -3,7 +3,7 @@
 use oci::Digest;
 use serde_json::json;
 use testkit::image::Image;
-use testkit::upstream::{Fault, Kind, Target};
+use testkit::upstream::{DigestHeader, Fault, Kind, Target};
 use transship_registry::{PullError, PullOutcome, TagsQuery};
 
 use crate::harness::Lab;
@@ -106,4 +106,83 @@ async fn lists_come_from_upstream_and_in_bad_weather_from_the_cache() {
     let stale = lab.registry.list_tags(&lab.route(), &TagsQuery::default()).await.unwrap();
     assert_eq!(stale.outcome, PullOutcome::Stale);
     assert_eq!(tags(stale), ["v1"], "only what was pulled is known");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tag_that_moves_under_a_hundred_clients_is_one_image_or_the_other() {
+    let lab = Lab::with(json!({ "tag_ttl": "0s" }), 1 << 30).await;
+    let digests = [1, 2].map(|seed| lab.upstream.add_untagged("team/app", &Image::small(seed, 3000)));
+    lab.upstream.set_tag("team/app", "v1", &digests[0]);
+    lab.manifest("v1").await.unwrap();
+    for round in 1..=10 {
+        let pulls = (0..100).map(|number| {
+            let lab = &lab;
+            async move {
+                if number == 50 {
+                    lab.upstream.set_tag("team/app", "v1", &digests[round % 2]);
+                }
+                // The harness compares bytes and digest.
+                Digest::sha256_of(&lab.manifest("v1").await.unwrap().0)
+            }
+        });
+        let seen = futures_util::future::join_all(pulls).await;
+        assert!(seen.iter().all(|digest| digests.contains(digest)), "round {round}");
+        let after = Digest::sha256_of(&lab.manifest("v1").await.unwrap().0);
+        assert_eq!(after, digests[round % 2], "round {round}: past its time to live the new one is seen");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_tag_that_comes_back_is_the_new_image() {
+    let lab = Lab::with(json!({ "tag_ttl": "0s" }), 1 << 30).await;
+    let first = lab.upstream.add_image("team/app", "v1", &Image::small(1, 3000));
+    let second = lab.upstream.add_untagged("team/app", &Image::small(2, 3000));
+    lab.manifest("v1").await.unwrap();
+    lab.upstream.delete_tag("team/app", "v1");
+    assert!(matches!(lab.manifest("v1").await, Err(PullError::ManifestUnknown { .. })));
+    lab.upstream.set_tag("team/app", "v1", &second);
+    // A 404 is believed for some seconds; not over a restart.
+    let lab = lab.restart().await;
+    assert_eq!(Digest::sha256_of(&lab.manifest("v1").await.unwrap().0), second);
+    assert_eq!(
+        lab.manifest(&first.to_string()).await.unwrap().1,
+        PullOutcome::Hit,
+        "the old one is still pulled by digest"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_manifest_that_is_another_at_every_request_is_never_mixed() {
+    let lab = Lab::with(json!({ "tag_ttl": "0s" }), 1 << 30).await;
+    let images = [1, 2].map(|seed| Image::small(seed, 3000));
+    lab.upstream.add_untagged("team/app", &images[1]);
+    let digest = lab.upstream.add_image("team/app", "v1", &images[0]);
+    let other = &images[1].manifest;
+    let headers = [("Content-Type", other.media_type.clone()), ("Docker-Content-Digest", other.digest.to_string())];
+    let headers = headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    lab.upstream.fault(Target::manifest("v1").every(2), Fault::Reply(200, headers, other.bytes.clone()));
+    let mut seen = std::collections::BTreeSet::new();
+    for _ in 0..5 {
+        let pulls = (0..20).map(|_| lab.manifest("v1"));
+        for pulled in futures_util::future::join_all(pulls).await {
+            seen.insert(Digest::sha256_of(&pulled.unwrap().0));
+        }
+    }
+    assert!(seen.iter().all(|one| *one == digest || *one == other.digest), "{seen:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_that_names_another_digest_does_not_move_a_tag() {
+    let (mirrored, _mirrors) = Lab::mirrored(json!({ "tag_ttl": "0s" }), 1).await;
+    for lab in [Lab::with(json!({ "tag_ttl": "0s" }), 1 << 30).await, mirrored] {
+        let digest = lab.upstream.add_image("team/app", "v1", &Image::small(1, 3000));
+        lab.manifest("v1").await.unwrap();
+        let lie = Digest::sha256_of(b"a lie").to_string();
+        lab.upstream.fault(Target::manifest("v1").head(), Fault::ContentDigest(DigestHeader::Says(lie)));
+        for _ in 0..3 {
+            let (bytes, outcome) = lab.manifest("v1").await.unwrap();
+            assert_eq!(Digest::sha256_of(&bytes), digest, "what a GET brings counts");
+            assert_eq!(outcome, PullOutcome::Revalidated);
+        }
+    }
 }
