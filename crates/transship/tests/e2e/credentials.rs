@@ -53,13 +53,19 @@ async fn a_realm_on_another_host_gets_nothing() {
     lab.upstream.set_access(Access::Bearer(BearerRules { realm, account: Some(account()), ..BearerRules::default() }));
     for path in [Lab::manifest_path("1"), Lab::blob_path(&image.blobs[0].digest), format!("/v2/lab/{NAME}/tags/list")] {
         let answer = lab.get(&path).await;
-        assert_eq!(answer.status, 403, "{path}: {}", answer.text());
+        assert_eq!(answer.status, 502, "{path}: {}", answer.text());
         let error = &answer.json()["errors"][0];
         assert_eq!(error["code"], "DENIED");
         assert!(error["message"].as_str().unwrap().contains(&foreign.host()), "the host is named: {error}");
     }
     never_saw_the_credentials(&foreign);
+    assert!(foreign.requests().is_empty(), "it is not even asked");
     assert!(lab.upstream.credentials_seen().is_empty(), "nobody asked the upstream itself for Basic");
+    let series = format!("transship_upstream_refusals_total{{repo_key=\"lab\",upstream=\"{}\"}}", lab.upstream.host());
+    assert!(lab.metric(&series).await >= Some(3.0), "each is counted");
+    let told =
+        |line: &Value| line["message"].as_str().is_some_and(|text| text.contains("is refused; nothing was sent"));
+    assert!(lab.log().iter().any(|line| line["level"] == "WARN" && told(line)), "{}", lab.transship.log_text());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -97,6 +97,25 @@ async fn a_connection_cut_at_sixty_percent_is_resumed_unnoticed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_connection_dropped_every_ten_megabytes_is_one_answer_and_few_bytes_more() {
+    let lab = Lab::start();
+    let bytes = image::blob(6, 200 * MEGABYTE as usize);
+    let digest = lab.upstream.add_blob(NAME, bytes.clone());
+    lab.upstream.fault(Target::blob(&digest).get(), Fault::CutAfter(10 * MEGABYTE, Cut::Reset));
+    let answer = lab.open(&Lab::blob_path(&digest)).await;
+    assert_eq!((answer.status().as_u16(), answer.content_length()), (200, Some(bytes.len() as u64)));
+    assert_eq!(http::compare(answer, &bytes).await, (bytes.len(), true), "one answer, without a break");
+    lab.wait_stored(&digest).await;
+    let sent = lab.upstream.bytes_sent_for(&digest);
+    assert!(sent * 100 <= bytes.len() as u64 * 105, "upstream sent {sent} bytes for {}", bytes.len());
+    let gets = lab.upstream.gets_for(&digest);
+    assert!((20..=22).contains(&gets), "{gets} connections of ten megabytes each");
+    let pulls = || lab.request_lines().iter().filter(|line| line["kind"] == "blob").count();
+    lab.eventually("the request is logged", || pulls() > 0).await;
+    assert_eq!(pulls(), 1, "the client asked once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn one_wrong_byte_reaches_nobody_as_a_whole_blob() {
     let lab = Lab::start();
     let length = 10 * MEGABYTE;

@@ -49,7 +49,7 @@ async fn a_request_without_a_trace_begins_one() {
 }
 
 /// Takes every POST and keeps all bytes that came.
-fn collector() -> (String, Arc<Mutex<Vec<u8>>>) {
+pub(crate) fn collector() -> (String, Arc<Mutex<Vec<u8>>>) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let taken = Arc::new(Mutex::new(Vec::new()));
