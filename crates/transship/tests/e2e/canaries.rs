@@ -32,12 +32,15 @@ async fn pull(scene: &Scene, shown: &mut Shown, key: &str, image: &Image) -> u16
     manifest.status
 }
 
-/// What each upstream does to our secrets when it fails: it says them back.
+/// What each upstream does to our secrets when it fails: it says back what it was sent.
 fn echo(scene: &Scene) {
     for host in scene.hosts() {
-        let said = host.may.join(" ");
-        let basics: Vec<String> = host.may.iter().flat_map(|secret| encodings(secret)).collect();
-        let body = format!("you sent {said} {}", basics.join(" "));
+        let mut sent = host.fake.credentials_seen();
+        sent.extend(host.may.iter().filter(|secret| !secret.starts_with("fake-")).map(|secret| (*secret).to_owned()));
+        sent.sort();
+        sent.dedup();
+        let said = sent.join(" ");
+        let body = format!("you sent {said}");
         let headers = vec![
             ("Content-Type".to_owned(), "text/plain".to_owned()),
             ("X-Echo".to_owned(), said.clone()),

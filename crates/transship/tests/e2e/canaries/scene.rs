@@ -419,7 +419,8 @@ impl Scene {
     /// All that the hosts were sent that may not have this secret.
     pub(crate) fn seen_where_it_does_not_belong(&self, secret: &str) -> Vec<(&'static str, String)> {
         let hosts = self.hosts.iter().filter(|host| !host.may.contains(&secret));
-        let proxy = (secret != PROXY).then_some("proxy");
+        // A redirect of the upstream behind it goes through the proxy too, with its address.
+        let proxy = (![PROXY, SIGNATURE].contains(&secret)).then_some("proxy");
         hosts.map(|host| host.name).chain(proxy).map(|name| (name, self.seen_at(name))).collect()
     }
 }
