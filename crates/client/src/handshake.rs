@@ -119,7 +119,9 @@ impl Handshake {
 
     /// What must not turn up in messages.
     pub(crate) fn secrets(&self) -> Vec<Secret> {
-        self.accounts.secrets()
+        let mut secrets = self.accounts.secrets();
+        secrets.extend(self.tokens.texts());
+        secrets
     }
 
     /// Sends the call. The answer may still be a 401: then there is nothing more we could offer.

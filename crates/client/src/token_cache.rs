@@ -64,6 +64,8 @@ struct Slot {
 #[derive(Default)]
 struct Known {
     token: Option<Token>,
+    /// The one before, of which somebody may still speak.
+    former: Option<Secret>,
     failure: Option<(Instant, ClientError)>,
 }
 
@@ -102,12 +104,23 @@ impl TokenCache {
         found.map(|token| token.expires_at - now).max()
     }
 
+    /// Every token that is or was just now in use, so that none comes back in somebody's words.
+    pub(crate) fn texts(&self) -> Vec<Secret> {
+        let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = slots.values().map(|slot| {
+            let known = slot.lock();
+            [known.token.as_ref().map(|token| token.text.clone()), known.former.clone()]
+        });
+        known.flatten().flatten().collect()
+    }
+
     /// Forgets a token that the upstream did not take. A newer one that has replaced it meanwhile stays.
     pub(crate) fn reject(&self, key: &TokenKey, rejected: &Secret) {
         let slot = self.slot(key);
         let mut known = slot.lock();
         if known.token.as_ref().is_some_and(|token| token.text.expose() == rejected.expose()) {
             known.token = None;
+            known.former = Some(rejected.clone());
         }
     }
 
@@ -149,7 +162,8 @@ impl Slot {
         let mut known = self.lock();
         match outcome {
             Ok(token) => {
-                *known = Known { token: Some(token.clone()), failure: None };
+                let former = known.token.take().map(|former| former.text).or(known.former.take());
+                *known = Known { token: Some(token.clone()), former, failure: None };
                 Ok(token)
             }
             Err(failure) => {

@@ -233,3 +233,24 @@ async fn ping_succeeds_where_a_registry_is_there_and_takes_the_login() {
     let error = client(UpstreamConfig { credentials, ..config(&server) }).ping().await.unwrap_err();
     assert!(matches!(error, ClientError::Unauthorized { .. }), "{error:?}");
 }
+
+#[tokio::test]
+async fn tokens_echoed_by_the_upstream_do_not_come_back_either() {
+    for status in [400, 401, 403, 500] {
+        let server = Server::start_knowing(|url| {
+            let challenge = format!("Bearer realm=\"{url}/token\"");
+            move |seen| match (seen.path(), seen.authorization()) {
+                ("/token", _) => Reply::json(&json!({ "token": CANARY })),
+                (_, Some(offered)) => {
+                    let headers = [("content-type", "text/plain"), ("www-authenticate", &*challenge)];
+                    Reply::new(status, &headers, format!("you sent {offered}"))
+                }
+                _ => Reply::challenge(&challenge),
+            }
+        })
+        .await;
+        let error = pull(&anonymous(&server)).await.unwrap_err();
+        assert!(!format!("{error} {error:?}").contains(CANARY), "{status}: {error}");
+        assert_eq!(error.upstream_message(), Some("you sent Bearer [redacted]"), "{status}");
+    }
+}
