@@ -29,7 +29,7 @@ use crate::redirect::{Journey, MayLeave, follow};
 use crate::registry_client::{encoding, header_value};
 use crate::transport::{Attempt, Transport};
 use crate::upstream_error::{Asked, from_answer};
-use crate::weather::RetryRule;
+use crate::weather::{Limiter, Passage, RetryRule};
 
 /// A host that foreign layers may be fetched from: `host`, `host:port`, or `*.host` for all below it. Without a port the
 /// scheme's own is meant.
@@ -157,6 +157,8 @@ impl ForeignClient {
         let config = UpstreamConfig {
             credentials: CredentialStore::anonymous(),
             token_hosts: Vec::new(),
+            // The limits of the upstream's host are not those of others.
+            host_limits: Limiter::default(),
             network: Network {
                 authorities: Authorities::default(),
                 identity: None,
@@ -209,7 +211,8 @@ impl ForeignClient {
     ) -> Result<BlobResponse, ClientError> {
         let Inner { hosts, transport, config } = &*self.inner;
         hosts.admit(url).map_err(|what| transport.refused(what))?;
-        let passage = config.limits.enter(transport.upstream(), attempt.deadline).await?;
+        let passage =
+            Passage::enter(&config.limits, &config.host_limits, transport.upstream(), attempt.deadline).await?;
         let journey = Journey {
             method: &Method::GET,
             url,

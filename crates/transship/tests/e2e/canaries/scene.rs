@@ -111,6 +111,7 @@ fn script(folder: &Path, name: &str, prints: &Value) -> PathBuf {
     path
 }
 
+/// An upstream may see its own credential, even where it has a token server for it: it may ask for Basic.
 fn hosts() -> Vec<Host> {
     let host = |name, fake, may: &[&'static str]| Host { name, fake, may: may.to_vec() };
     let token_server = with_access(bearer(TOKEN_HOST, None));
@@ -141,9 +142,9 @@ fn hosts() -> Vec<Host> {
         host("basic", basics, &[BASIC]),
         host("cdn", cdn, &[SIGNATURE]),
         host("bearer", with_access(bearer(BEARER, None)), &[BEARER, TOKENS]),
-        host("tokenhost", elsewhere, &[TOKENS]),
+        host("tokenhost", elsewhere, &[TOKEN_HOST, TOKENS]),
         host("token server", token_server, &[TOKEN_HOST]),
-        host("realm", tokens_elsewhere, &[]),
+        host("realm", tokens_elsewhere, &[FOREIGN_REALM]),
         host("stranger", stranger, &[SIGNATURE]),
         host("static", own, &[STATIC]),
         host("identity", refresh(IDENTITY, None), &[IDENTITY, TOKENS]),
