@@ -55,7 +55,7 @@ pub use credentials::{
     CredentialLabel, CredentialSource, CredentialStore, EcrLogin, ExecHelper, GoogleIdentity, GoogleLogin, WebIdentity,
 };
 pub use egress::{
-    Authorities, ClientIdentity, IdentityProblem, Network, Proxies, ProxyServer, Reach, Verification,
+    Authorities, ClientIdentity, Connections, IdentityProblem, Network, Proxies, ProxyServer, Reach, Verification,
     is_private_address, plain_url,
 };
 pub use error::{ClientError, SharedError, TimeoutPhase, UpstreamAnswer};

@@ -27,6 +27,33 @@ pub struct Network {
     pub bind: Option<IpAddr>,
     /// The name server to ask instead of what the system uses.
     pub dns_server: Option<SocketAddr>,
+    /// Over how many connections requests to one host are spread where HTTP/2 would put all on one.
+    pub connections: Connections,
+}
+
+/// How many connections to one host HTTP/2 requests are spread over: 1 to 16.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Connections(u8);
+
+impl Default for Connections {
+    fn default() -> Self {
+        Self(1)
+    }
+}
+
+impl Connections {
+    /// The most there may be.
+    pub const MOST: u8 = 16;
+
+    /// So many; `None` for none, or too many.
+    pub fn new(count: u8) -> Option<Self> {
+        (1..=Self::MOST).contains(&count).then_some(Self(count))
+    }
+
+    /// How many.
+    pub fn count(self) -> u8 {
+        self.0
+    }
 }
 
 /// Whether the certificate of the upstream's own host and port is checked. That of any other host always is.

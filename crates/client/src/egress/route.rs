@@ -13,6 +13,7 @@ use url::Url;
 
 use super::discovery::Discovery;
 use super::filter::{EgressFilter, EgressRefused};
+use super::lanes::Lanes;
 use super::network::{Authorities, Network, Verification};
 use super::resolver::{CheckedResolver, Names};
 use super::spread::Spread;
@@ -41,9 +42,9 @@ pub(crate) struct Egress {
     spread: Arc<Spread>,
     pool: Option<ServicePool>,
     names: Names,
-    to_upstream: reqwest::Client,
+    to_upstream: Lanes,
     to_token_hosts: reqwest::Client,
-    elsewhere: reqwest::Client,
+    elsewhere: Lanes,
 }
 
 /// Whom a URL leads to.
@@ -69,12 +70,14 @@ impl Egress {
         let spread = Arc::new(Spread::default());
         let resolver = CheckedResolver { names: names.clone(), filter: filter.clone(), spread: spread.clone() };
         let client = |standing| client(config, standing, resolver.clone());
-        let elsewhere = client(Standing::Stranger)?;
+        let lanes = |standing| Lanes::new(network.connections, || client(standing));
+        let elsewhere = lanes(Standing::Stranger)?;
         let special = !network.authorities.is_empty() || network.identity.is_some();
-        let to_token_hosts = if special { client(Standing::TokenHost)? } else { elsewhere.clone() };
+        let own = if special { lanes(Standing::TokenHost)? } else { elsewhere.clone() };
+        let to_token_hosts = own.first().clone();
         let to_upstream = match network.verification {
-            Verification::Full => to_token_hosts.clone(),
-            Verification::Skipped => client(Standing::Upstream)?,
+            Verification::Full => own,
+            Verification::Skipped => lanes(Standing::Upstream)?,
         };
         let (upstream, token_hosts) = (upstream.clone(), config.token_hosts.clone());
         Ok(Self { upstream, token_hosts, filter, spread, pool, names, to_upstream, to_token_hosts, elsewhere })
@@ -88,9 +91,9 @@ impl Egress {
     /// The connections for this URL.
     pub(crate) fn client(&self, url: &Url) -> &reqwest::Client {
         match self.standing(url) {
-            Standing::Upstream => &self.to_upstream,
+            Standing::Upstream => self.to_upstream.next(),
             Standing::TokenHost => &self.to_token_hosts,
-            Standing::Stranger => &self.elsewhere,
+            Standing::Stranger => self.elsewhere.next(),
         }
     }
 

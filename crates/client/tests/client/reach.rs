@@ -1,8 +1,9 @@
 //! The egress filter with real sockets: what is refused is never dialled.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use client::{ClientError, NoObserver, Reach, RegistryClient, UpstreamConfig};
+use client::{ClientError, Connections, Network, NoObserver, Reach, RegistryClient, UpstreamConfig};
 
 use crate::support::*;
 
@@ -60,4 +61,32 @@ fn configurations_and_clients_print_no_secret() {
 fn clients_can_be_shared_between_tasks() {
     fn shared<T: Clone + Send + Sync + 'static>() {}
     shared::<RegistryClient>();
+}
+
+#[tokio::test]
+async fn requests_are_spread_over_as_many_connections_as_are_wished() {
+    let server = Server::start(|_| manifest_reply()).await;
+    let target = server.address();
+    let face = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", face.local_addr().unwrap());
+    let accepted = Arc::new(AtomicUsize::new(0));
+    let count = accepted.clone();
+    tokio::spawn(async move {
+        while let Ok((mut near, _)) = face.accept().await {
+            count.fetch_add(1, Ordering::SeqCst);
+            let mut far = tokio::net::TcpStream::connect(&target).await.unwrap();
+            tokio::spawn(async move { tokio::io::copy_bidirectional(&mut near, &mut far).await });
+        }
+    });
+    for wished in [1, 3] {
+        let network = Network { connections: Connections::new(wished).unwrap(), ..Network::default() };
+        let config = UpstreamConfig { reach: Reach::Internal, network, ..UpstreamConfig::new(url.parse().unwrap()) };
+        let (client, before) = (client(config), accepted.load(Ordering::SeqCst));
+        // One after the other: each finds the connection of its turn idle.
+        for _ in 0..9 {
+            client.get_manifest(&name(), &tag(), None).await.unwrap();
+        }
+        assert_eq!(accepted.load(Ordering::SeqCst) - before, usize::from(wished));
+    }
+    assert!(Connections::new(0).is_none() && Connections::new(17).is_none());
 }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use client::{Authorities, ClientIdentity, HttpVersion, Network, Proxies, Timeouts, Verification};
+use client::{Authorities, ClientIdentity, Connections, HttpVersion, Network, Proxies, Timeouts, Verification};
 
 use super::repository::UpstreamDefaults;
 
@@ -25,6 +25,8 @@ pub struct NetworkSpec {
     pub bind: Option<IpAddr>,
     /// Which HTTP versions to speak.
     pub http: Option<HttpVersion>,
+    /// Over how many connections HTTP/2 requests to one host are spread.
+    pub connections: Connections,
     /// Longest wait for a connection.
     pub connect_timeout: Option<Duration>,
     /// Longest wait for the head of an answer.
@@ -44,6 +46,7 @@ impl NetworkSpec {
             verification: self.verification,
             bind: self.bind,
             dns_server: defaults.dns_server,
+            connections: self.connections,
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Must not know HTTP. Invariant: nothing secret is shown; of a credential, its name, form and user name.
 
-use client::{Reach, Verification};
+use client::{Connections, Reach, Verification};
 use serde_json::{Map, Value, json};
 
 use super::network::NetworkSpec;
@@ -124,7 +124,7 @@ fn network(spec: &NetworkSpec) -> Map<String, Value> {
     });
     let login = spec.proxies.iter().flat_map(|proxies| &proxies.https).any(client::ProxyServer::has_login);
     let except = spec.proxies.as_ref().map(|proxies| &proxies.except).filter(|except| !except.is_empty());
-    let fields: [(&str, Option<Value>); 10] = [
+    let fields: [(&str, Option<Value>); 11] = [
         ("proxy", proxy),
         ("has_proxy_login", login.then_some(true.into())),
         ("no_proxy", except.map(|except| json!(except))),
@@ -132,6 +132,7 @@ fn network(spec: &NetworkSpec) -> Map<String, Value> {
         ("skip_tls_verify", (spec.verification == Verification::Skipped).then_some(true.into())),
         ("bind", spec.bind.map(|address| address.to_string().into())),
         ("http", spec.http.map(|version| version.as_str().into())),
+        ("connections", (spec.connections != Connections::default()).then(|| spec.connections.count().into())),
         ("connect_timeout", wait(spec.connect_timeout)),
         ("first_byte_timeout", wait(spec.first_byte_timeout)),
         ("idle_timeout", wait(spec.idle_timeout)),

@@ -239,6 +239,12 @@ pub const FIELDS: &[FieldDoc] = &[
         "auto",
         "`auto` speaks HTTP/2 where TLS offers it, all requests over one connection; `http1` uses a connection for each, which can be faster for many large blobs.",
     ),
+    doc(
+        "network.connections",
+        "number, 1 to 16",
+        "1",
+        "Over how many connections requests to a host are spread where HTTP/2 would put all on one. More are faster for many large blobs over a long way.",
+    ),
     doc("network.connect_timeout", "duration", "upstream.connect_timeout", "The same for this upstream."),
     doc("network.first_byte_timeout", "duration", "upstream.first_byte_timeout", "The same for this upstream."),
     doc("network.idle_timeout", "duration", "upstream.idle_timeout", "The same for this upstream."),

@@ -7,7 +7,11 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use client::{Authorities, ClientIdentity, HttpVersion, IdentityProblem, Proxies, ProxyServer, Secret, Verification};
+use client::{
+    Authorities, ClientIdentity, Connections, HttpVersion, IdentityProblem, Proxies, ProxyServer, Secret, Verification,
+};
+
+use serde_json::Value;
 
 use super::reader::Reader;
 use crate::repositories::network::NetworkSpec;
@@ -29,6 +33,7 @@ impl Reader<'_> {
                 verification: if skip { Verification::Skipped } else { Verification::Full },
                 bind: network.parsed("bind", parse_bind),
                 http: network.parsed("http", parse_http),
+                connections: network.connections(),
                 connect_timeout: network.parsed("connect_timeout", parse_wait),
                 first_byte_timeout: network.parsed("first_byte_timeout", parse_wait),
                 idle_timeout: network.parsed("idle_timeout", parse_wait),
@@ -65,6 +70,20 @@ impl Reader<'_> {
                 None
             }
         }
+    }
+
+    fn connections(&mut self) -> Connections {
+        let number = match self.value("connections") {
+            Value::Null => return Connections::default(),
+            Value::Number(number) => number.as_u64(),
+            Value::String(text) => text.trim().parse().ok(),
+            Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+        };
+        let read = number.and_then(|number| u8::try_from(number).ok()).and_then(Connections::new);
+        if read.is_none() {
+            self.problem("connections", format!("must be a whole number from 1 to {}", Connections::MOST));
+        }
+        read.unwrap_or_default()
     }
 
     fn proxy_login(&mut self) -> Option<(String, Secret)> {
