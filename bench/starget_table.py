@@ -1,4 +1,4 @@
-"""Runs starget and what it is compared with, and prints a table: starget_table.py PROGRAM IMAGE WORK ROUND-TRIP-MS."""
+"""Runs starget and what it is compared with, and prints a table: starget_table.py PROGRAM IMAGE WORK ROUND-TRIP-MS ROUNDS."""
 
 import json
 import os
@@ -43,8 +43,8 @@ def remove(path):
 
 
 class Bench:
-    def __init__(self, program, image, work):
-        self.program, self.image, self.work = program, image, work
+    def __init__(self, program, image, work, rounds):
+        self.program, self.image, self.work, self.rounds = program, image, work, rounds
         self.environment = {
             "HOME": work,
             "PATH": os.environ["PATH"],
@@ -59,15 +59,15 @@ class Bench:
         stats = next(json.loads(line)["stats"] for line in lines if line.startswith('{"stats"'))
         return seconds, resident, stats, out
 
-    def row(self, name, words, bound, rounds=3, warm=True):
+    def row(self, name, words, bound, warm=True):
         """The median of some rounds."""
         taken = []
-        for _ in range(rounds):
+        for _ in range(self.rounds):
             remove(f"{self.work}/out")
             if not warm:
                 shutil.rmtree(f"{self.work}/cache", ignore_errors=True)
             taken.append(self.starget(*words))
-        seconds, resident, stats, _ = sorted(taken, key=lambda one: one[0])[rounds // 2]
+        seconds, resident, stats, _ = sorted(taken, key=lambda one: one[0])[self.rounds // 2]
         traffic = stats["traffic"]
         self.add(name, traffic["requests"], traffic["bytes"], bound, seconds, resident)
         return seconds
@@ -76,6 +76,7 @@ class Bench:
         ratio = f"{count / bound:.3f}x" if bound else ""
         resident = f"{resident:.0f}" if resident else ""
         self.rows.append([name, str(requests), f"{count:,}", ratio, f"{seconds:.2f}", resident])
+        print("bench:", " | ".join(self.rows[-1]), file=sys.stderr, flush=True)
 
     def members(self, pattern):
         """The bytes of the members of all files that a pattern matches: what cannot be left out."""
@@ -86,8 +87,8 @@ class Bench:
         return sum(end - start for start, end in ranges)
 
 
-def main(program, image, work, round_trip):
-    bench = Bench(program, image, work)
+def main(program, image, work, round_trip, rounds):
+    bench = Bench(program, image, work, int(rounds))
     out = f"{work}/out"
     _, _, stats, text = bench.starget("info", image)
     info = json.loads(text)
@@ -108,8 +109,8 @@ def main(program, image, work, round_trip):
     wanted = tag + bench.members(f"{DIRECTORY}**")
     bench.row(f"get of {DIRECTORY}, warm, 4 at a time", ["get", image, DIRECTORY, out], wanted)
     everything = tag + bench.members("**")
-    one = bench.row("get of everything, 1 at a time", ["get", "--concurrency", "1", image, ".", out], everything, rounds=3)
-    eight = bench.row("get of everything, 8 at a time", ["get", "--concurrency", "8", image, ".", out], everything, rounds=3)
+    one = bench.row("get of everything, 1 at a time", ["get", "--concurrency", "1", image, ".", out], everything)
+    eight = bench.row("get of everything, 8 at a time", ["get", "--concurrency", "8", image, ".", out], everything)
 
     url = f"http://{image.split('/')[0]}/v2/bench/blobs/{layer['digest']}"
     seconds, _, _ = run(["curl", "--silent", "--show-error", "--fail", "--output", "/dev/null", url])
