@@ -144,7 +144,7 @@ fn hosts() -> Vec<Host> {
         host("bearer", with_access(bearer(BEARER, None)), &[BEARER, TOKENS]),
         host("tokenhost", elsewhere, &[TOKEN_HOST, TOKENS]),
         host("token server", token_server, &[TOKEN_HOST]),
-        host("realm", tokens_elsewhere, &[FOREIGN_REALM]),
+        host("realm", tokens_elsewhere, &[]),
         host("stranger", stranger, &[SIGNATURE]),
         host("static", own, &[STATIC]),
         host("identity", refresh(IDENTITY, None), &[IDENTITY, TOKENS]),
@@ -165,7 +165,7 @@ fn hosts() -> Vec<Host> {
         host("proxied", FakeUpstream::start(), &[]),
         host("named", with_access(basic(NAMED)), &[NAMED]),
         host("mirror", with_access(basic(MIRROR)), &[MIRROR]),
-        host("passing", with_access(passing), &[CALLER]),
+        host("passing", with_access(passing), &[CALLER, WRONG]),
         host("made", with_access(basic(API)), &[API]),
         host("wrong", with_access(basic("canary-right-ce24")), &[WRONG]),
     ]
