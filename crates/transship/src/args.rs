@@ -242,6 +242,9 @@ pub(crate) struct ServeArgs {
     /// File with the admin token [env: TRANSSHIP_ADMIN_TOKEN_FILE] [default: admin.token in the cache directory]
     #[arg(long, value_name = "FILE")]
     admin_token_file: Option<String>,
+    /// Where clients reach this server, when TLS ends in front of it [env: TRANSSHIP_PUBLIC_URL]
+    #[arg(long, value_name = "URL")]
+    public_url: Option<String>,
     /// How long a stop waits for pulls under way [env: TRANSSHIP_SHUTDOWN_TIMEOUT] [default: 30s]
     #[arg(long, value_name = "TIME")]
     shutdown_timeout: Option<String>,
@@ -264,6 +267,7 @@ impl ServeArgs {
             ("tls.key", "--tls-key", one(self.tls_key)),
             ("admin.token_file", "--admin-token-file", one(self.admin_token_file)),
             ("secrets.key_file", "--secrets-key-file", one(self.secrets_key_file)),
+            ("public_url", "--public-url", one(self.public_url)),
             ("shutdown_timeout", "--shutdown-timeout", one(self.shutdown_timeout)),
         ];
         let flags = flags

@@ -291,7 +291,11 @@ async fn size_for_ranges(core: &Arc<Core>, route: &Route, origin: &Origin) -> Re
     if let Some(size) = core.fills.size(origin).or_else(|| core.memory.size(route, digest)) {
         return Ok(size);
     }
-    match known_size(core, route, digest).await? {
+    if let Some(size) = known_size(core, route, digest).await? {
+        return Ok(size);
+    }
+    // Again: of many parts that come side by side, the first may have been told while this one looked elsewhere.
+    match core.memory.size(route, digest) {
         Some(size) => Ok(size),
         None => size_upstream(core, route, digest).await,
     }

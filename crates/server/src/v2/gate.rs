@@ -111,9 +111,10 @@ impl V2Request<'_> {
         }
     }
 
-    /// Whether the caller shows what opens pushes.
+    /// Whether the caller shows what opens pushes, where there is something to push to.
     pub(crate) fn is_pusher(&self) -> bool {
-        push_shown(self.headers, self.app, self.peer).shown == Shown::AdminToken
+        !self.registry.hosted_here(&self.route_query("")).is_empty()
+            && push_shown(self.headers, self.app, self.peer).shown == Shown::AdminToken
     }
 }
 

@@ -291,7 +291,7 @@ fn a_hosted_repository_stands_beside_others() {
     assert_starts(
         &Case::new().bad("repos:\n  r: { kind: hosted, upstream: https://a.example.com, psh: x }\n"),
         &[
-            "line 2: repos.r.psh: unknown field (did you mean 'push'?)",
+            "line 2: repos.r.psh: unknown field; known are key, kind, push",
             "line 2: repos.r.upstream: a hosted repository has no",
         ],
     );
