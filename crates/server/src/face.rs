@@ -21,6 +21,7 @@ use crate::listener::MakeService;
 use crate::middleware::log_request::RequestRecord;
 use crate::middleware::request_id::X_REQUEST_ID;
 use crate::request::RequestLine;
+use crate::request_body::RequestBody;
 use crate::respond::Failure;
 use crate::router::{Router, is_v2};
 use crate::serve::ConnectionInfo;
@@ -172,7 +173,7 @@ impl Service<Request<Incoming>> for ConnectionFace {
             line.answered_whole(response.status());
             return Either::Left(ready(Ok(response.map(|body| body.with_line(line)))));
         }
-        let (face, connection) = (self.face.clone(), self.connection.clone());
+        let (face, connection, request) = (self.face.clone(), self.connection.clone(), RequestBody::of(request));
         Either::Right(Box::pin(async move { Ok(face.answer_at_length(request, connection, line).await) }))
     }
 }

@@ -30,6 +30,7 @@ mod process;
 mod public_address;
 pub mod query;
 mod request;
+mod request_body;
 mod respond;
 mod router;
 mod serve;

@@ -88,7 +88,7 @@ impl Router {
         if is_v2(request.uri().path()) {
             let (head, body) = request.into_parts();
             return match Verb::of(&head.method) {
-                // No pull has a body; what a client sends all the same is not read, and hyper closes the connection after.
+                // No pull has a body; what a client sends all the same is thrown away, and the connection closed after.
                 Some(verb) => self.route_v2(&head, verb, connection, record).await,
                 None => Box::pin(self.route_push(&head, incoming(body), &connection, record)).await,
             };

@@ -3,6 +3,7 @@
 //! Must not know: how anything is stored, beyond the names of folders. Invariant: after each refusal it is looked at that
 //! nothing changed.
 
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 
 use base64::Engine as _;
@@ -240,6 +241,34 @@ async fn manifests_that_two_readers_could_take_for_two_things_are_refused() {
     assert_eq!(house.send("PUT", "/v2/lab/app/manifests/x", &[("Content-Type", IMAGE)], large).await.status, 413);
     assert_eq!(house.send("GET", "/v2/lab/app/manifests/x", &[], "").await.status, 404);
     assert_eq!(house.files().0, 1, "nothing of what was refused stays");
+}
+
+/// A client that reads nothing before it has sent everything, as simple ones do.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_sends_too_much_still_reads_why_it_was_refused() {
+    const TOO_MUCH: usize = 32 << 20;
+    let house = Hosted::start();
+    let address = house.transship.url().trim_start_matches("http://").to_owned();
+    for (path, kind, status) in
+        [("lab/app/manifests/x", IMAGE, "413"), ("rel/app/blobs/uploads/", "application/octet-stream", "401")]
+    {
+        let method = if status == "413" { "PUT" } else { "POST" };
+        let head = format!(
+            "{method} /v2/{path} HTTP/1.1\r\nHost: a\r\nContent-Type: {kind}\r\nContent-Length: {TOO_MUCH}\r\n\r\n"
+        );
+        let address = address.clone();
+        let exchange = tokio::task::spawn_blocking(move || {
+            let mut wire = std::net::TcpStream::connect(address).unwrap();
+            wire.write_all(head.as_bytes()).unwrap();
+            wire.write_all(&vec![b' '; TOO_MUCH]).unwrap();
+            let mut answer = String::new();
+            wire.read_to_string(&mut answer).unwrap();
+            answer
+        });
+        let answer = exchange.await.unwrap();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+        assert!(answer.contains("connection: close") && answer.contains("\"message\""), "{answer}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
