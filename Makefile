@@ -35,7 +35,7 @@ docs: ## build the documentation, warnings are errors
 shell: ## parse all shell scripts
 	@$(STEP) "shell" ci/check-shell.sh
 
-conformance: ## run the official OCI conformance suite against a hosted repository (needs Go)
+conformance: ## run the official OCI conformance suite, hosted and through a proxy (needs Go)
 	@$(STEP) "conformance" ci/conformance.sh
 
 deny: ## check licences, advisories and duplicate versions (needs cargo-deny)

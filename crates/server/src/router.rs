@@ -37,7 +37,7 @@ use tower::Service;
 
 use crate::body::{Content, ReplyBody};
 use crate::middleware::log_request::RequestRecord;
-use crate::path::{self, V2Path};
+use crate::path::{self, InvalidPath, V2Path};
 use crate::respond::Failure;
 use crate::serve::ConnectionInfo;
 use crate::state::App;
@@ -111,7 +111,7 @@ impl Router {
             return Err(Failure::new(StatusCode::BAD_REQUEST, ErrorCode::Unsupported, message));
         }
         let raw = head.uri.path().get("/v2/".len()..).unwrap_or_default();
-        let path = path::parse(raw)?;
+        let path = path::parse(raw).map_err(refused_read)?;
         let request = V2Request {
             app: &self.app,
             registry: &self.app.registry,
@@ -165,6 +165,22 @@ impl Router {
             return Err(allow.into_iter().fold(failure, |failure, allow| failure.with_header(header::ALLOW, allow)));
         }
         Ok(response.map(|body| ReplyBody::new(Content::Routed(body))))
+    }
+}
+
+/// What is no tag is the tag of no manifest: whoever reads is told that there is none, as of any other that is not there.
+fn refused_read(error: InvalidPath) -> Failure {
+    match error {
+        InvalidPath::Tag(error) => Failure::new(
+            StatusCode::NOT_FOUND,
+            ErrorCode::ManifestUnknown,
+            format!("no manifest has this tag: {error}"),
+        ),
+        other @ (InvalidPath::Ambiguous(_)
+        | InvalidPath::Name(_)
+        | InvalidPath::Digest(_)
+        | InvalidPath::Session(_)
+        | InvalidPath::NoEndpoint) => other.into(),
     }
 }
 

@@ -124,8 +124,9 @@ fn targets() -> Vec<(String, &'static str)> {
     let names = NAMES.iter().map(|name| (*name).to_owned()).chain([format!("lab/{long_name}")]);
     let names = names.map(|name| (format!("/v2/{name}/manifests/latest"), "NAME_INVALID"));
     let tags = TAGS.iter().copied().chain([long_tag.as_str()]);
-    let tags =
-        tags.map(|tag| (format!("/v2/lab/app/manifests/{tag}"), "TAG_INVALID|DIGEST_INVALID|NAME_INVALID|UNSUPPORTED"));
+    let tags = tags.map(|tag| {
+        (format!("/v2/lab/app/manifests/{tag}"), "MANIFEST_UNKNOWN|DIGEST_INVALID|NAME_INVALID|UNSUPPORTED")
+    });
     let digests = DIGESTS.iter().map(|digest| digest.replace("HEX", hex)).chain([format!("sha256:{upper}")]);
     let digests =
         digests.map(|digest| (format!("/v2/lab/app/blobs/{digest}"), "DIGEST_INVALID|NAME_INVALID|UNSUPPORTED"));
