@@ -5,13 +5,13 @@
 
 use std::io::Write;
 
-use flate2::write::GzDecoder;
 use oci::{Digest, Digester};
 use zstd::stream::raw::{DParameter, Decoder as ZstdDecoder, Operation};
 
 use crate::chunk::{Chunk, ChunkSource};
 use crate::error::{Error, quoted};
 use crate::format::Compression;
+use crate::inflater::Inflater;
 use crate::limits::MAX_ZSTD_WINDOW_LOG;
 use crate::verification::{Checked, VerificationError};
 
@@ -33,7 +33,7 @@ pub struct ChunkDecoder {
 }
 
 enum Codec {
-    Gzip(Box<GzDecoder<Vec<u8>>>),
+    Gzip(Inflater),
     Zstd { decoder: Box<ZstdDecoder<'static>>, buffer: Box<[u8]>, has_ended: bool },
     Stored,
     Zeros,
@@ -54,7 +54,7 @@ impl ChunkDecoder {
         let (codec, skip) = match (chunk.source, compression) {
             (ChunkSource::Zeros, _) => (Codec::Zeros, 0),
             (ChunkSource::Member { inner_offset, .. }, Compression::Gzip) => {
-                (Codec::Gzip(Box::new(GzDecoder::new(Vec::with_capacity(BUFFER)))), inner_offset)
+                (Codec::Gzip(Inflater::new()), inner_offset)
             }
             (ChunkSource::Member { inner_offset, .. }, Compression::Zstd) => {
                 let mut decoder = ZstdDecoder::new()?;
@@ -77,7 +77,7 @@ impl ChunkDecoder {
     pub fn feed(&mut self, compressed: &[u8], out: &mut dyn Write) -> Result<Fed, Error> {
         let payload = &mut self.payload;
         match &mut self.codec {
-            Codec::Gzip(decoder) => inflate(decoder, compressed, payload, out)?,
+            Codec::Gzip(inflater) => inflate(inflater, compressed, payload, out)?,
             Codec::Zstd { decoder, buffer, has_ended } => {
                 if !*has_ended {
                     *has_ended = decompress(decoder, buffer, compressed, payload, out)?;
@@ -148,33 +148,22 @@ impl Payload {
     }
 }
 
-/// One gzip member; what follows it is not looked at, because a payload lies in one member.
+/// One gzip member; what follows it is not looked at, because a payload lies in one member. No more is decompressed than is needed.
 fn inflate(
-    decoder: &mut GzDecoder<Vec<u8>>,
+    inflater: &mut Inflater,
     mut compressed: &[u8],
     payload: &mut Payload,
     out: &mut dyn Write,
 ) -> Result<(), Error> {
-    while payload.left > 0 && !compressed.is_empty() {
-        let consumed = decoder.write(compressed).map_err(|error| payload.undecodable(&error.to_string()))?;
-        if consumed == 0 {
-            break; // The member has ended.
+    while payload.left > 0 {
+        let step = inflater.step(compressed, payload.skip.saturating_add(payload.left));
+        let step = step.map_err(|reason| payload.undecodable(&reason))?;
+        compressed = &compressed[step.consumed..];
+        payload.emit(step.produced, out)?;
+        if step.is_drained {
+            break;
         }
-        compressed = &compressed[consumed..];
-        drain(decoder, payload, out)?;
     }
-    if payload.left > 0 {
-        // What the decompressor still holds back for want of room.
-        decoder.flush().map_err(|error| payload.undecodable(&error.to_string()))?;
-        drain(decoder, payload, out)?;
-    }
-    Ok(())
-}
-
-fn drain(decoder: &mut GzDecoder<Vec<u8>>, payload: &mut Payload, out: &mut dyn Write) -> Result<(), Error> {
-    let produced = decoder.get_mut();
-    payload.emit(produced, out)?;
-    produced.clear();
     Ok(())
 }
 

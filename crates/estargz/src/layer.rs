@@ -93,6 +93,16 @@ impl OpenLayer {
         ByteRange::new(0, self.data_end)
     }
 
+    /// Whether this layer has a say in what `path` is: it has it, or hides what is below. `""` is decided by every layer.
+    pub fn decides(&self, path: &str) -> bool {
+        self.toc.get(path).is_some() || self.hides(path)
+    }
+
+    /// Whether nothing shows at `path` from the layers below this one.
+    pub(crate) fn hides(&self, path: &str) -> bool {
+        self.toc.hides(path)
+    }
+
     /// The chunks of a file, in order; none for an empty one. `entry` must be of this layer's table and a file itself: follow hard
     /// links first ([`crate::Node::content`], [`Toc::follow_hardlinks`]).
     ///
@@ -103,12 +113,17 @@ impl OpenLayer {
         if entry.kind() != EntryKind::File {
             return Err(Error::NotAFile { path: quoted(entry.path()) });
         }
-        let chunks: Vec<Chunk> = self.toc.chunks(entry.record()).iter().map(|record| self.chunk(record)).collect();
+        let chunks: Vec<Chunk> = self.chunks(entry).collect();
         let has_digests = entry.digest().is_some() || chunks.iter().all(|chunk| chunk.digest.is_some());
         if self.verification == Verification::Required && !has_digests {
             return Err(Error::Unverifiable { path: quoted(entry.path()) });
         }
         Ok(chunks)
+    }
+
+    /// The same, one after the other, as they are in the table; none for what is no file.
+    pub fn chunks<'l>(&'l self, entry: Entry<'l>) -> impl ExactSizeIterator<Item = Chunk> + use<'l> {
+        self.toc.chunks(entry.record()).iter().map(|record| self.chunk(record))
     }
 
     /// A decoder for one chunk of a plan for `entry`.

@@ -125,6 +125,9 @@ impl Assembler {
             };
             let end = end.filter(|end| *end > expected && *end <= file.size);
             let end = end.ok_or(EntryFault::ChunksDoNotTile { expected: file.size, found: next })?;
+            if let Some(end) = file.end.filter(|end| !chunk.is_hole && chunk.offset >= *end) {
+                return Err(EntryFault::EndOffsetOutside { found: end });
+            }
             let place = (chunk.offset, chunk.inner_offset);
             if !chunk.is_hole && previous.is_some_and(|previous| place <= previous) {
                 return Err(EntryFault::ChunksOutOfOrder);

@@ -2,6 +2,7 @@
 //!
 //! Must not know other layers. Invariant: what is special is decided by the path alone, as every reader of layers does.
 
+use crate::entry::EntryKind;
 use crate::toc::Toc;
 
 const WHITEOUT: &str = ".wh.";
@@ -49,6 +50,28 @@ impl<'p> Whiteout<'p> {
 pub(crate) fn is_hidden(path: &str) -> bool {
     let first = path.split_once('/').map_or(path, |(first, _)| first);
     matches!(first, PREFETCH | NO_PREFETCH) || path.starts_with(WHITEOUT) || path.contains("/.wh.")
+}
+
+impl Toc {
+    /// Whether the layer takes away what the layers below have at `path`, without having it itself: by a whiteout of it or of a
+    /// directory above, an opaque directory above, or something else where a directory above would be.
+    pub(crate) fn hides(&self, path: &str) -> bool {
+        let removed = |path: &str| {
+            let (directory, name) = path.rsplit_once('/').map_or(("", path), |(directory, name)| (directory, name));
+            let marker = below(directory, &format!("{WHITEOUT}{name}"));
+            matches!(Whiteout::read(&marker), Some(Whiteout::Entry { .. })) && self.get(&marker).is_some()
+        };
+        let above = path.rmatch_indices('/').map(|(at, _)| &path[..at]);
+        let is_cut = |above: &str| {
+            let other = self.get(above).is_some_and(|entry| entry.kind() != EntryKind::Directory);
+            other || removed(above) || self.get(&below(above, OPAQUE)).is_some()
+        };
+        !path.is_empty() && (removed(path) || self.get(OPAQUE).is_some() || above.into_iter().any(is_cut))
+    }
+}
+
+fn below(directory: &str, name: &str) -> String {
+    if directory.is_empty() { name.to_owned() } else { format!("{directory}/{name}") }
 }
 
 /// What a layer says about being fetched ahead (estargz.md "Prioritized Files and Landmark Files").

@@ -9,7 +9,7 @@ mod resolve;
 use std::fmt;
 use std::sync::Arc;
 
-pub use resolve::FollowLast;
+pub use resolve::{FollowLast, Settled};
 
 use crate::entry::{Entry, EntryId, EntryKind};
 use crate::error::{Error, quoted};
@@ -37,7 +37,7 @@ const NOWHERE: u16 = u16::MAX;
 
 impl ImageTree {
     /// Merges layers, the lowest first. All layers of the image must be there: a tree without one of them shows files that were
-    /// replaced or removed.
+    /// replaced or removed. A tree of the upper ones alone answers [`ImageTree::resolve_from_above`].
     ///
     /// # Errors
     /// [`Error::TooManyLayers`].

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test stops where something unexpected happens")]
 
 mod formats;
+mod from_above;
 mod hostile_blobs;
 mod hostile_tables;
 mod merging;
