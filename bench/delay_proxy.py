@@ -1,6 +1,7 @@
-"""A TCP proxy that holds every byte back for half of a round trip: delay_proxy.py LISTEN-PORT TARGET-PORT ROUND-TRIP-MS.
+"""A TCP proxy that holds every byte back for half of a round trip: delay_proxy.py LISTEN-PORT TARGET-PORT ROUND-TRIP-MS [WINDOW-KIB].
 
-What is on its way in one direction of one connection is at most WINDOW bytes, as with a receive window of that size. Connections
+What is on its way in one direction of one connection is at most a window, as TCP has one: a connection is as fast as a window in each
+half of a round trip. Connections
 are delayed too: the first byte takes a round trip of its own, as the handshake of TCP does.
 """
 
@@ -10,8 +11,8 @@ import sys
 import threading
 import time
 
-WINDOW = 6 << 20  # what Linux grows a receive window to by default
-PIECE = 256 << 10
+WINDOW = (int(sys.argv[4]) if len(sys.argv) > 4 else 6 << 10) << 10  # Linux grows a receive window to 6 MiB by default
+PIECE = min(256 << 10, WINDOW // 4)
 
 
 class Direction:
@@ -80,4 +81,4 @@ def main(listen, target, round_trip):
         threading.Thread(target=serve, args=(client, int(target), delay), daemon=True).start()
 
 
-main(*sys.argv[1:])
+main(*sys.argv[1:4])

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Compares starget with fetching the whole image, over a round trip of 20 ms, and prints one table.
 #
-#   bench/starget.sh [--root DIR] [--binary FILE] [--round-trip MS] [--rounds N] [--keep]
+#   bench/starget.sh [--root DIR] [--binary FILE] [--round-trip MS] [--window KIB] [--rounds N] [--keep]
 #
 # The image is made once of a Debian file system (this machine's, or that in DIR, for example one that debootstrap made) by
 # ctr-remote, pushed to docker-registry, and kept in ${XDG_CACHE_HOME:-$HOME/.cache}/transship. Needs root, for containerd.
@@ -18,6 +18,7 @@ done
 ROOT=/
 BINARY=
 ROUND_TRIP=20
+WINDOW=6144
 ROUNDS=3
 KEEP=
 while [ "$#" -gt 0 ]; do
@@ -25,6 +26,7 @@ while [ "$#" -gt 0 ]; do
         --root)       ROOT=${2:?--root needs a folder}; shift 2 ;;
         --binary)     BINARY=${2:?--binary needs a file}; shift 2 ;;
         --round-trip) ROUND_TRIP=${2:?--round-trip needs milliseconds}; shift 2 ;;
+        --window)     WINDOW=${2:?--window needs KiB}; shift 2 ;;
         --rounds)     ROUNDS=${2:?--rounds needs a number}; shift 2 ;;
         --keep)       KEEP=yes; shift ;;
         *)            sed -n 's/^# \{0,1\}//; 2,8p' "$BENCH/starget.sh" >&2; exit 2 ;;
@@ -52,7 +54,7 @@ read -r registry_port proxy_port < <(free_ports 2)
 registry_storage_configuration "$registry_port" "$storage" >"$WORK/registry.yml"
 start_server registry docker-registry serve "$WORK/registry.yml"
 wait_ready registry "http://127.0.0.1:$registry_port/v2/"
-start_server proxy python3 "$BENCH/delay_proxy.py" "$proxy_port" "$registry_port" "$ROUND_TRIP"
+start_server proxy python3 "$BENCH/delay_proxy.py" "$proxy_port" "$registry_port" "$ROUND_TRIP" "$WINDOW"
 wait_ready proxy "http://127.0.0.1:$proxy_port/v2/"
 python3 "$BENCH/starget_table.py" "$BINARY" "127.0.0.1:$proxy_port/bench:1" "$WORK" "$ROUND_TRIP" "$ROUNDS"
 servers_still_run

@@ -11,7 +11,7 @@ mod shape;
 mod special;
 
 pub(crate) use attributes::{Attributes, Preserve};
-pub(crate) use files::{Files, partials};
+pub(crate) use files::{Files, Partials};
 pub(crate) use folder::Folder;
 pub(crate) use shape::{Shape, Special};
 pub(crate) use special::{Root, finish};

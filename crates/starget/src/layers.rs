@@ -1,13 +1,14 @@
 //! The layers of an image, open: what is in them, and where their bytes come from.
 //!
-//! Must not know paths that were asked for. Invariant: a tree is made of all layers of the image or of one that was named;
-//! a layer that cannot be read is an error, never left out.
+//! Invariants: a tree is made of all layers of the image, or of one that was named, or of the upper ones when those say what the
+//! wanted paths are; a layer that is needed and cannot be read is an error, never left out.
 
 mod external;
 mod full;
 mod open;
 mod ranges;
 mod source;
+mod upper;
 
 use std::sync::Arc;
 
@@ -19,6 +20,7 @@ use oci::Digest;
 use crate::error::StargetError;
 use crate::image::{Image, Layer};
 use crate::registry::Registry;
+use crate::select::{LastLink, is_plain_path};
 use crate::session::Session;
 use crate::settings::Settings;
 pub(crate) use open::{LayerState, Opening, in_cache};
@@ -41,15 +43,30 @@ impl Layers {
     /// Opens the image, or one layer of it.
     pub(crate) async fn open(session: &Session, image: &str, only: Option<&Digest>) -> Result<Self, StargetError> {
         let (registry, image) = session.image(image).await?;
-        let whole = image.layers.iter().map(|layer| layer.size).sum();
         let wanted = wanted(&image, only)?;
-        let states = open_all(&registry, &image, &wanted, &session.settings).await;
-        let (mut layers, mut sources) = (Vec::with_capacity(states.len()), Vec::with_capacity(states.len()));
-        for (layer, state) in wanted.iter().zip(states) {
-            let (open, source) = state?.into_open(layer)?;
-            layers.push(open);
-            sources.push(Arc::new(source));
+        let open = open_whole(&registry, &image, &wanted, &session.settings).await?;
+        Self::merged(image, open)
+    }
+
+    /// Opens as much as is needed to know what these paths are: the layers from the top down. Patterns and directories need all.
+    pub(crate) async fn open_for(
+        session: &Session,
+        image: &str,
+        only: Option<&Digest>,
+        (paths, last): (&[&str], LastLink),
+    ) -> Result<Self, StargetError> {
+        if !paths.iter().all(|path| is_plain_path(path)) {
+            return Self::open(session, image, only).await;
         }
+        let (registry, image) = session.image(image).await?;
+        let wanted = wanted(&image, only)?;
+        let open = upper::open(&registry, &image, &wanted, &session.settings, (paths, last)).await?;
+        Self::merged(image, open)
+    }
+
+    fn merged(image: Image, open: Vec<OpenAt>) -> Result<Self, StargetError> {
+        let whole = image.layers.iter().map(|layer| layer.size).sum();
+        let (layers, sources) = open.into_iter().map(|(layer, source)| (layer, Arc::new(source))).unzip();
         let broken = |source| StargetError::Layer { layer: Box::new(image.digest), source: Box::new(source) };
         let tree = tokio::task::block_in_place(|| ImageTree::merge(layers)).map_err(broken)?;
         Ok(Self { tree, sources, image, whole })
@@ -71,6 +88,20 @@ impl Layers {
         let at = self.tree.layers().iter().position(|one| std::ptr::eq(Arc::as_ptr(one), layer));
         at.expect("a node's layer is one of its tree's")
     }
+}
+
+/// A layer that is open, and where its bytes come from.
+type OpenAt = (Arc<OpenLayer>, LayerSource);
+
+/// Opens all of these layers.
+async fn open_whole(
+    registry: &Registry,
+    image: &Image,
+    layers: &[Layer],
+    settings: &Arc<Settings>,
+) -> Result<Vec<OpenAt>, StargetError> {
+    let states = open_all(registry, image, layers, settings).await;
+    layers.iter().zip(states).map(|(layer, state)| state?.into_open(layer)).collect()
 }
 
 /// All layers, or the one that was named.

@@ -1,7 +1,7 @@
 //! The registry of an image, or a mirror of it, ready to be asked.
 //!
-//! Must not know images' content. Invariants: a credential given on the command line goes to the registry and to mirrors that
-//! were given beside it, one of the configuration to the host it stands at, and none anywhere else; plain HTTP is spoken with loopback addresses and where it was asked for.
+//! Must not know images' content. Invariants: a credential given on the command line goes to the registry alone,
+//! one of the configuration to the host it stands at, and none anywhere else; plain HTTP is spoken with loopback addresses and where it was asked for.
 
 mod credentials;
 

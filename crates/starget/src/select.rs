@@ -29,16 +29,36 @@ pub(crate) enum LastLink {
     Shown,
 }
 
+impl LastLink {
+    /// In the terms of a tree.
+    pub(crate) fn follow(self) -> FollowLast {
+        match self {
+            Self::Followed => FollowLast::Yes,
+            Self::Shown => FollowLast::No,
+        }
+    }
+}
+
+/// Whether a pattern can only mean one path: no glob, no directory by its spelling, not everything.
+pub(crate) fn is_plain_path(pattern: &str) -> bool {
+    !means_everything(pattern) && !pattern.ends_with('/') && !may_be_glob(pattern)
+}
+
+fn means_everything(pattern: &str) -> bool {
+    matches!(pattern, "" | "." | "./" | "/" | "*")
+}
+
+fn may_be_glob(pattern: &str) -> bool {
+    pattern.contains(['*', '?', '[', '{'])
+}
+
 impl<'t> Selection<'t> {
     /// Reads a pattern: `.`, `/` and `*` are everything, `bin/` and `bin` a directory, `bin/echo` a file, `**/*.so` a glob.
     pub(crate) fn of(tree: &'t ImageTree, image: &str, pattern: &str, last: LastLink) -> Result<Self, StargetError> {
-        if matches!(pattern, "" | "." | "./" | "/" | "*") {
+        if means_everything(pattern) {
             return Ok(Self::Everything);
         }
-        let follow = match last {
-            LastLink::Shown if !pattern.ends_with('/') => FollowLast::No,
-            LastLink::Shown | LastLink::Followed => FollowLast::Yes,
-        };
+        let follow = if pattern.ends_with('/') { FollowLast::Yes } else { last.follow() };
         let missing = match tree.resolve(pattern, follow) {
             Ok(node) if node.path().is_empty() => return Ok(Self::Everything),
             Ok(node) if node.kind() == EntryKind::Directory => return Ok(Self::Directory(node)),
@@ -52,7 +72,7 @@ impl<'t> Selection<'t> {
             Err(error) => Some(Box::new(error)),
         };
         let nothing = |source| StargetError::NoPath { image: image.to_owned(), path: pattern.to_owned(), source };
-        if !pattern.contains(['*', '?', '[', '{']) {
+        if !may_be_glob(pattern) {
             return Err(nothing(missing));
         }
         let found = matches(tree, pattern)?;

@@ -128,13 +128,11 @@ impl Settings {
         !self.mirrors.is_empty() && !self.registries.mirrors_are_defaults
     }
 
-    /// These settings for a mirror. A login that was typed for this run is for mirrors that were typed beside it, and for the
-    /// registry; a mirror of the configuration has its own login there, or none.
+    /// These settings for a mirror. A login that was typed is for the registry; a mirror has its own in the configuration or in
+    /// docker's files, or none.
     pub(crate) fn at_mirror(&self, host: &str) -> Result<Self, StargetError> {
         let mut settings = self.at(host)?;
-        if !self.mirrors_are_typed() {
-            settings.credential = None;
-        }
+        settings.credential = None;
         Ok(settings)
     }
 

@@ -3,7 +3,7 @@
 //! Must not write anywhere else. Invariants: bytes of a chunk go out only after the chunk matched its digest; links are
 //! followed, inside of the image.
 
-use estargz::{EntryKind, Fed, Node};
+use estargz::{Chunk, EntryKind, Fed, Node};
 
 use crate::error::StargetError;
 use crate::fetch::Job;
@@ -38,7 +38,8 @@ pub(crate) async fn run(session: &Session, args: &CatArgs) -> Result<(), Starget
     if target.words.is_empty() {
         return Err(StargetError::Usage("a path is missing".to_owned()));
     }
-    let layers = Layers::open(session, &args.image, target.layer.as_ref()).await?;
+    let paths: Vec<&str> = target.words.iter().map(String::as_str).collect();
+    let layers = Layers::open_for(session, &args.image, target.layer.as_ref(), (&paths, LastLink::Followed)).await?;
     // All paths are found before anything is written.
     let mut jobs = Vec::new();
     for pattern in &target.words {
@@ -79,41 +80,36 @@ fn job(layers: &Layers, node: Node<'_>) -> Result<Job, StargetError> {
 
 /// Writes one file in order, with one request for each run of chunks that lie side by side.
 pub(super) async fn write_file(output: &mut Output, job: &Job, source: &LayerSource) -> Result<(), StargetError> {
-    let mut check = job.layer.file_check(job.layer.toc().entry(job.entry));
-    let mut at = 0;
-    while at < job.chunks.len() {
-        let end = run_end(job, at);
-        write_run(output, job, at..end, source, &mut check).await?;
-        at = end;
+    let mut check = job.layer.file_check(job.entry());
+    let chunks: Vec<Chunk> = job.chunks().collect();
+    for run in chunks.chunk_by(are_adjacent) {
+        write_run(output, job, run, source, &mut check).await?;
     }
-    let proven = if job.proven_by_chunks { Ok(()) } else { check.finish() };
+    let proven = if job.is_proven_by_chunks() { Ok(()) } else { check.finish() };
     proven.map_err(|error| broken(job, error))
 }
 
-/// The end of the chunks from `first` on that lie side by side.
-fn run_end(job: &Job, first: usize) -> usize {
-    let adjacent = |pair: &[estargz::Chunk]| match (pair[0].range(), pair[1].range()) {
+/// Whether two chunks lie side by side.
+fn are_adjacent(one: &Chunk, next: &Chunk) -> bool {
+    match (one.range(), next.range()) {
         (Some(one), Some(next)) => one.end == next.start,
         (None, None) => true,
         (Some(_), None) | (None, Some(_)) => false,
-    };
-    first + 1 + job.chunks[first..].windows(2).take_while(|pair| adjacent(pair)).count()
+    }
 }
 
 async fn write_run(
     output: &mut Output,
     job: &Job,
-    run: std::ops::Range<usize>,
+    chunks: &[Chunk],
     source: &LayerSource,
     check: &mut estargz::FileCheck,
 ) -> Result<(), StargetError> {
-    let chunks = &job.chunks[run];
-    let both = chunks.first().and_then(estargz::Chunk::range).zip(chunks.last().and_then(estargz::Chunk::range));
+    let both = chunks.first().and_then(Chunk::range).zip(chunks.last().and_then(Chunk::range));
     let mut reader = both.map(|(first, last)| source.read(oci::ByteRange { start: first.start, end: last.end }));
     let mut rest = bytes::Bytes::new();
     for chunk in chunks {
-        let entry = job.layer.toc().entry(job.entry);
-        let mut decoder = job.layer.decoder(entry, chunk).map_err(|error| broken(job, error))?;
+        let mut decoder = job.layer.decoder(job.entry(), chunk).map_err(|error| broken(job, error))?;
         let mut payload = Payload { kept: Vec::new(), keeps: chunk.size <= LARGEST_KEPT, output, check };
         let mut left = chunk.range().map_or(0, |range| range.len());
         if chunk.range().is_none() {

@@ -95,7 +95,8 @@ impl Order {
 /// Runs the command.
 pub(crate) async fn run(session: &Session, args: GetArgs) -> Result<(), StargetError> {
     let order = Order::read(&args)?;
-    let layers = Layers::open(session, &args.image, order.layer.as_ref()).await?;
+    let wanted = (&[order.pattern.as_str()][..], LastLink::Followed);
+    let layers = Layers::open_for(session, &args.image, order.layer.as_ref(), wanted).await?;
     warn_of_unproven(session, &layers);
     if order.out == "-" {
         return to_stdout(session, &layers, &args.image, &order.pattern).await;

@@ -53,7 +53,8 @@ pub(crate) async fn run(session: &Session, args: &StatArgs) -> Result<(), Starge
     if target.words.is_empty() {
         return Err(StargetError::Usage("a path is missing".to_owned()));
     }
-    let layers = Layers::open(session, &args.image, target.layer.as_ref()).await?;
+    let paths: Vec<&str> = target.words.iter().map(String::as_str).collect();
+    let layers = Layers::open_for(session, &args.image, target.layer.as_ref(), (&paths, LastLink::Shown)).await?;
     let mut output = Output::open();
     for pattern in &target.words {
         let selection = Selection::of(&layers.tree, &args.image, pattern, LastLink::Shown)?;

@@ -2,6 +2,7 @@
 //!
 //! Must not keep anything. Invariant: a file counts as right only when all of it was read and matched.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use oci::Digest;
@@ -54,10 +55,10 @@ impl Sink for Compare {
 
     fn file_done(&self, job: usize, (): &()) -> Result<(), StargetError> {
         let job = &self.0[job];
-        if job.proven_by_chunks {
+        if job.is_proven_by_chunks() {
             return Ok(());
         }
-        let path = job.path.clone();
+        let path = job.path().to_owned();
         let source = Box::new(estargz::Error::Unverifiable { path });
         Err(StargetError::Layer { layer: Box::new(job.layer.digest()), source })
     }
@@ -76,19 +77,18 @@ pub(crate) async fn run(session: &Session, args: &VerifyArgs) -> Result<(), Star
     let selection = Selection::of(&layers.tree, &args.image, &pattern, LastLink::Followed)?;
     let Shape { jobs, mut failed, .. } = Shape::of(&layers, &selection.with_content(&layers.tree));
     let jobs = Arc::new(jobs);
-    let pieces = plan(&jobs, |_| true);
-    let bytes = pieces.iter().map(|piece| piece.range().len()).sum();
-    let progress = Progress::new(session.settings.progress, bytes, jobs.len());
+    let plan = plan(&jobs, |_| true);
+    let progress = Progress::new(session.settings.progress, plan.bytes(), jobs.len());
     let work = Work {
-        pieces,
-        present: vec![0; jobs.len()],
+        plan,
+        present: HashMap::new(),
         finished: vec![false; jobs.len()],
         sources: layers.sources(),
         jobs: jobs.clone(),
     };
     let (_, outcome) = fetch(work, Compare(jobs.clone()), session.settings.concurrency.get(), progress.clone()).await;
     progress.end();
-    failed.extend(outcome.failed.into_iter().map(|(job, error)| (jobs[job].path.clone(), error)));
+    failed.extend(outcome.failed.into_iter().map(|(job, error)| (jobs[job].path().to_owned(), error)));
     let mut output = Output::open();
     output.line(&format!("Verified {}/{} files ({} bytes total)", outcome.done, jobs.len(), outcome.bytes))?;
     output.finish()?;

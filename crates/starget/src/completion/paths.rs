@@ -24,7 +24,10 @@ pub(super) fn paths(context: &Context, text: &str) -> Vec<CompletionCandidate> {
         return fits.map(|(digest, size)| CompletionCandidate::new(digest).help(Some(size.into()))).collect();
     }
     let wanted = |layer: &&Layer| context.layer().is_none_or(|digest| *digest == layer.digest);
-    let open = layers.iter().filter(wanted).filter_map(|layer| in_cache(&cache, layer)).map(Arc::new).collect();
+    // From the top down, as far as they are known: without one in between, files would show that it removes.
+    let known = layers.iter().filter(wanted).rev().map_while(|layer| in_cache(&cache, layer));
+    let mut open: Vec<_> = known.map(Arc::new).collect();
+    open.reverse();
     ImageTree::merge(open).map(|tree| in_tree(&tree, text)).unwrap_or_default()
 }
 

@@ -21,35 +21,38 @@ use crate::resume::Journal;
 const PIECE: usize = 128 * 1024;
 /// Longest file name.
 const NAME_MAX: usize = 255;
+const SUFFIX: &str = ".partial";
 
 /// The files of one run.
 pub(crate) struct Files {
     pub(crate) folder: Folder,
     pub(crate) jobs: Arc<Vec<Job>>,
-    pub(crate) attributes: Vec<Attributes>,
     pub(crate) preserve: Preserve,
     pub(crate) journal: Journal,
-    /// The paths that files grow under.
-    pub(crate) partials: Vec<String>,
+    pub(crate) partials: Partials,
 }
 
 /// A file that grows.
 pub(crate) struct Growing {
     file: File,
+    /// Whether it has nothing but what was written to it in this run.
+    is_new: bool,
 }
 
 impl Sink for Files {
     type File = Growing;
 
     fn open(&self, job: usize) -> Result<Growing, StargetError> {
-        let partial = self.folder.place(&self.partials[job])?;
+        let path = self.partial(job);
+        let partial = self.folder.place(&path)?;
         let kept = if self.journal.has_some_of(job) { partial.reopen()? } else { None };
+        let is_new = kept.is_none();
         let file = match kept {
             Some(file) => file,
             None => partial.create()?,
         };
-        self.journal.begun(job, &self.partials[job])?;
-        Ok(Growing { file: File::from(file) })
+        self.journal.begun(job, &path)?;
+        Ok(Growing { file: File::from(file), is_new })
     }
 
     fn write(&self, file: &Growing, offset: u64, bytes: &[u8]) -> std::io::Result<()> {
@@ -59,7 +62,8 @@ impl Sink for Files {
     fn chunk_done(&self, job: usize, chunk: usize) -> Result<(), StargetError> {
         let one = &self.jobs[job];
         // A file of one chunk is complete now, and a hole is not on disk.
-        if one.chunks.len() == 1 || one.chunks[chunk].source == ChunkSource::Zeros {
+        let is_hole = one.chunk(chunk).is_none_or(|chunk| chunk.source == ChunkSource::Zeros);
+        if is_hole || one.chunks().len() == 1 {
             return Ok(());
         }
         self.journal.chunk_done(job, chunk)
@@ -67,39 +71,51 @@ impl Sink for Files {
 
     fn file_done(&self, job: usize, file: &Growing) -> Result<(), StargetError> {
         let one = &self.jobs[job];
-        let io = |source| StargetError::Io { doing: "complete", path: one.path.clone().into(), source };
-        file.file.set_len(one.size).map_err(io)?;
-        if !one.proven_by_chunks {
+        let path = one.path();
+        let io = |source| StargetError::Io { doing: "complete", path: path.into(), source };
+        if !file.is_new || one.has_holes() {
+            file.file.set_len(one.size()).map_err(io)?;
+        }
+        if !one.is_proven_by_chunks() {
             check_whole(one, &file.file)?;
         }
-        self.attributes[job]
+        Attributes::of(one.entry())
             .apply(file.file.as_fd(), self.preserve)
-            .map_err(|error| failed("set the attributes of", &one.path, error))?;
-        let (partial, place) = (self.folder.place(&self.partials[job])?, self.folder.place(&one.path)?);
-        place.take(&partial)?;
+            .map_err(|error| failed("set the attributes of", path, error))?;
+        let partial = self.partial(job);
+        let place = self.folder.place(path)?;
+        let grown = place.beside(&partial).map_or_else(|| self.folder.place(&partial), Ok)?;
+        place.take(&grown)?;
         self.journal.file_done(job)
     }
 
     fn file_failed(&self, job: usize, file: Option<&Growing>) {
         if file.is_some()
             && !self.journal.has_some_of(job)
-            && let Ok(partial) = self.folder.place(&self.partials[job])
+            && let Ok(partial) = self.folder.place(&self.partial(job))
         {
             partial.discard();
         }
     }
 }
 
+impl Files {
+    fn partial(&self, job: usize) -> String {
+        self.partials.of(job, self.jobs[job].path())
+    }
+}
+
 /// Compares a whole file with its digest, where its chunks have none.
 fn check_whole(job: &Job, file: &File) -> Result<(), StargetError> {
-    let mut check = job.layer.file_check(job.layer.toc().entry(job.entry));
+    let mut check = job.layer.file_check(job.entry());
     let mut buffer = vec![0; PIECE];
     let mut offset = 0;
-    while offset < job.size {
-        let wanted = (job.size - offset).min(PIECE as u64) as usize;
+    let size = job.size();
+    while offset < size {
+        let wanted = (size - offset).min(PIECE as u64) as usize;
         file.read_exact_at(&mut buffer[..wanted], offset).map_err(|source| StargetError::Io {
             doing: "read back",
-            path: job.path.clone().into(),
+            path: job.path().into(),
             source,
         })?;
         check.update(&buffer[..wanted]);
@@ -111,16 +127,26 @@ fn check_whole(job: &Job, file: &File) -> Result<(), StargetError> {
 }
 
 /// Where each job's file grows: beside its name, under one that no other file of the run has. The same every time.
-pub(crate) fn partials(jobs: &[Job]) -> Vec<String> {
-    let taken: HashSet<&str> = jobs.iter().map(|job| job.path.as_str()).collect();
-    let of = |(at, job): (usize, &Job)| {
-        let (parent, name) = job.path.rsplit_once('/').map_or(("", job.path.as_str()), |(parent, name)| (parent, name));
-        let beside = format!("{}.partial", job.path);
-        if name.len() + ".partial".len() <= NAME_MAX && !taken.contains(beside.as_str()) {
+pub(crate) struct Partials {
+    /// Paths of jobs that another file would grow under.
+    taken: HashSet<String>,
+}
+
+impl Partials {
+    /// For these jobs.
+    pub(crate) fn new(jobs: &[Job]) -> Self {
+        let taken = jobs.iter().map(Job::path).filter(|path| path.ends_with(SUFFIX));
+        Self { taken: taken.map(str::to_owned).collect() }
+    }
+
+    /// The path that the file of a job grows under.
+    pub(crate) fn of(&self, job: usize, path: &str) -> String {
+        let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let beside = format!("{path}{SUFFIX}");
+        if name.len() + SUFFIX.len() <= NAME_MAX && !self.taken.contains(&beside) {
             return beside;
         }
-        let name = format!(".starget-{at}.partial");
+        let name = format!(".starget-{job}{SUFFIX}");
         if parent.is_empty() { name } else { format!("{parent}/{name}") }
-    };
-    jobs.iter().enumerate().map(of).collect()
+    }
 }

@@ -4,6 +4,7 @@
 //! what `openat2` does with `RESOLVE_BENEATH` and `RESOLVE_NO_SYMLINKS`, on every kernel. Must not know images. Invariant: no
 //! call here takes a path with a slash or `..` to the system, so none can lead out of the folder.
 
+use std::collections::VecDeque;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
@@ -14,6 +15,9 @@ use rustix::io::Errno;
 
 use crate::error::StargetError;
 
+/// Directories kept open: some for each worker, few for a process that may not have many.
+const MOST_OPEN: usize = 8;
+
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// The folder.
@@ -21,8 +25,8 @@ pub(crate) struct Folder {
     root: Arc<OwnedFd>,
     /// Whether it was made for this run.
     made: bool,
-    /// The directory used last: files come directory by directory.
-    last: Mutex<Option<(String, Arc<OwnedFd>)>>,
+    /// The directories used last, the latest first: files come directory by directory, to each worker.
+    last: Mutex<VecDeque<(String, Arc<OwnedFd>)>>,
 }
 
 /// A name in an open directory.
@@ -43,7 +47,7 @@ impl Folder {
         // Whoever names the folder may name it through links; below it none is followed.
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = rustix::fs::open(path, flags, Mode::empty()).map_err(|error| failed(error.into()))?;
-        Ok(Self { root: Arc::new(root), made, last: Mutex::new(None) })
+        Ok(Self { root: Arc::new(root), made, last: Mutex::default() })
     }
 
     /// Whether it was made for this run.
@@ -51,23 +55,34 @@ impl Folder {
         self.made
     }
 
+    /// Takes the folder away again when it was made for this run and nothing is in it. Answers whether all is as it was before.
+    pub(crate) fn unmake(&self, path: &Path) -> bool {
+        !self.made || std::fs::remove_dir(path).is_ok()
+    }
+
     /// The directory at a path; `""` is the folder. What is missing on the way is made.
     pub(crate) fn directory(&self, path: &str) -> Result<Arc<OwnedFd>, StargetError> {
         if path.is_empty() {
             return Ok(self.root.clone());
         }
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((known, directory)) = &*last
-            && known == path
-        {
-            return Ok(directory.clone());
+        if let Some(known) = self.known(path) {
+            return Ok(known);
         }
-        let mut directory = self.root.clone();
-        for component in path.split('/') {
+        // From the nearest one above that is open.
+        let above = path.rmatch_indices('/').find_map(|(end, _)| Some((end + 1, self.known(&path[..end])?)));
+        let (begin, mut directory) = above.unwrap_or_else(|| (0, self.root.clone()));
+        for component in path[begin..].split('/') {
             directory = Arc::new(step(&directory, component, path)?);
         }
-        *last = Some((path.to_owned(), directory.clone()));
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.push_front((path.to_owned(), directory.clone()));
+        last.truncate(MOST_OPEN);
         Ok(directory)
+    }
+
+    fn known(&self, path: &str) -> Option<Arc<OwnedFd>> {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.iter().find(|(known, _)| known == path).map(|(_, directory)| directory.clone())
     }
 
     /// The place of a path: the directory it is in, made when it is missing, and its name there.
@@ -81,6 +96,12 @@ impl Folder {
 }
 
 impl Place<'_> {
+    /// The place of another path in the same directory; none when it is in another.
+    pub(crate) fn beside<'o>(&self, path: &'o str) -> Option<Place<'o>> {
+        let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let own = self.path.rsplit_once('/').map_or("", |(parent, _)| parent);
+        (parent == own && is_name(name)).then(|| Place { directory: self.directory.clone(), name, path })
+    }
     /// What is there; links are not followed.
     pub(crate) fn kind(&self) -> Result<Option<FileType>, StargetError> {
         match rustix::fs::statat(&*self.directory, self.name, AtFlags::SYMLINK_NOFOLLOW) {
@@ -111,10 +132,16 @@ impl Place<'_> {
 
     /// A new file here, which replaces what was there.
     pub(crate) fn create(&self) -> Result<OwnedFd, StargetError> {
-        self.clear()?;
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        rustix::fs::openat(&*self.directory, self.name, flags, Mode::RUSR | Mode::WUSR)
-            .map_err(|error| failed("make", self.path, error))
+        let create = || rustix::fs::openat(&*self.directory, self.name, flags, Mode::RUSR | Mode::WUSR);
+        let created = match create() {
+            Err(Errno::EXIST) => {
+                self.clear()?;
+                create()
+            }
+            other => other,
+        };
+        created.map_err(|error| failed("make", self.path, error))
     }
 
     /// The file that is here, if it is one and has no other name.

@@ -3,7 +3,7 @@
 //! Must not write anything. Invariants: the first name of a file has its content, the others are links to it; what lies in
 //! a directory comes after it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use estargz::{DeviceNumber, EntryId, EntryKind, Node};
 
@@ -33,18 +33,19 @@ pub(crate) struct Shape {
     /// With the directories above what was selected.
     pub(crate) directories: Vec<(String, Attributes)>,
     pub(crate) jobs: Vec<Job>,
-    /// Of each job.
-    pub(crate) attributes: Vec<Attributes>,
     pub(crate) special: Vec<(String, Special, Attributes)>,
     /// What cannot be made, with the reason.
     pub(crate) failed: Vec<(String, StargetError)>,
-    first_names: HashMap<(usize, EntryId), String>,
+    /// Where in `jobs` the content of an entry is that has several names.
+    first_names: HashMap<(usize, EntryId), usize>,
+    /// Those entries.
+    shared: HashSet<(usize, EntryId)>,
 }
 
 impl Shape {
     /// The shape of these nodes, which are in path order.
     pub(crate) fn of(layers: &Layers, nodes: &[Node<'_>]) -> Self {
-        let mut shape = Self::default();
+        let mut shape = Self { shared: shared(layers, nodes), ..Self::default() };
         if let Some(first) = nodes.first() {
             shape.add_ancestors(layers, first.path());
         }
@@ -108,7 +109,6 @@ impl Shape {
             }
         };
         let index = layers.index_of(layer);
-        let attributes = Attributes::of(entry);
         let special = match entry.kind() {
             EntryKind::File | EntryKind::Directory | EntryKind::Hardlink => None,
             EntryKind::Symlink => Some(Special::Symlink(entry.link_target().unwrap_or_default().to_owned())),
@@ -117,21 +117,29 @@ impl Shape {
             EntryKind::BlockDevice => entry.device().map(Special::Block),
         };
         if let Some(special) = special {
-            return self.special.push((path.to_owned(), special, attributes));
+            return self.special.push((path.to_owned(), special, Attributes::of(entry)));
         }
         let key = (index, entry.id());
         if let Some(first) = self.first_names.get(&key) {
-            return self.special.push((path.to_owned(), Special::Hardlink(first.clone()), attributes));
+            let first = self.jobs[*first].path().to_owned();
+            return self.special.push((path.to_owned(), Special::Hardlink(first), Attributes::of(entry)));
         }
         match Job::of(path, layer, index, entry) {
             Ok(job) => {
-                self.first_names.insert(key, path.to_owned());
+                if self.shared.contains(&key) {
+                    self.first_names.insert(key, self.jobs.len());
+                }
                 self.jobs.push(job);
-                self.attributes.push(attributes);
             }
             Err(error) => self.failed.push((path.to_owned(), error)),
         }
     }
+}
+
+/// What hard links stand for: only these files have more than one name.
+fn shared(layers: &Layers, nodes: &[Node<'_>]) -> HashSet<(usize, EntryId)> {
+    let links = nodes.iter().filter(|node| node.kind() == EntryKind::Hardlink);
+    links.filter_map(|node| node.content().ok()).map(|(layer, entry)| (layers.index_of(layer), entry.id())).collect()
 }
 
 fn device(node: Node<'_>) -> DeviceNumber {

@@ -3,13 +3,13 @@
 //! Must not know where content goes. Invariants: at most as many pieces as there are workers are under way; a file is
 //! finished by whoever finishes its last chunk, once; one that failed is not finished.
 
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use estargz::ChunkSource;
 
-use super::pieces::{Part, Piece};
+use super::pieces::{Part, Piece, Plan};
 use super::worker;
 use super::{Job, Sink};
 use crate::error::StargetError;
@@ -34,25 +34,27 @@ pub(crate) struct Shared<S: Sink> {
     pub(super) sources: Vec<Arc<LayerSource>>,
     pub(super) progress: Progress,
     files: Vec<FileState<S::File>>,
-    queue: Mutex<VecDeque<Piece>>,
+    pub(super) plan: Plan,
+    /// The next piece that nobody has.
+    next: AtomicUsize,
     outcome: Mutex<Outcome>,
 }
 
 struct FileState<F> {
     /// Chunks that are still to come.
-    left: AtomicUsize,
+    left: AtomicU32,
     /// Held while the file is opened. Open from the first chunk to the end of the file and no longer: an image has more files
     /// than a process may have open.
     file: Mutex<Option<Arc<F>>>,
-    failed: OnceLock<()>,
+    failed: AtomicBool,
 }
 
 /// What is to be done: files, the requests for what of them is not there, and how many chunks that is for each.
 pub(crate) struct Work {
     pub(crate) jobs: Arc<Vec<Job>>,
-    pub(crate) pieces: Vec<Piece>,
-    /// Chunks of each job that are there already.
-    pub(crate) present: Vec<usize>,
+    pub(crate) plan: Plan,
+    /// How many chunks are there already, of jobs that have some.
+    pub(crate) present: HashMap<usize, usize>,
     /// Jobs that are there completely.
     pub(crate) finished: Vec<bool>,
     pub(crate) sources: Vec<Arc<LayerSource>>,
@@ -60,21 +62,22 @@ pub(crate) struct Work {
 
 /// Does the work; what failed is in the outcome.
 pub(crate) async fn fetch<S: Sink + 'static>(work: Work, sink: S, workers: usize, progress: Progress) -> (S, Outcome) {
-    let Work { jobs, pieces, present, finished, sources } = work;
-    let state = |(job, present): (&Job, usize)| FileState {
-        left: AtomicUsize::new(job.chunks.len().saturating_sub(present)),
+    let Work { jobs, plan, present, finished, sources } = work;
+    let state = |(at, job): (usize, &Job)| FileState {
+        left: AtomicU32::new(job.chunks().len().saturating_sub(present.get(&at).copied().unwrap_or(0)) as u32),
         file: Mutex::new(None),
-        failed: OnceLock::new(),
+        failed: AtomicBool::new(false),
     };
-    let files = jobs.iter().zip(present).map(state).collect();
-    let workers = workers.min(pieces.len()).max(1);
+    let files = jobs.iter().enumerate().map(state).collect();
+    let workers = workers.min(plan.pieces().len()).max(1);
     let shared = Arc::new(Shared {
         jobs,
         sink,
         sources,
         progress,
         files,
-        queue: Mutex::new(pieces.into()),
+        plan,
+        next: AtomicUsize::new(0),
         outcome: Mutex::default(),
     });
     tokio::task::block_in_place(|| without_requests(&shared, &finished));
@@ -98,28 +101,26 @@ fn without_requests<S: Sink>(shared: &Shared<S>, finished: &[bool]) {
             shared.count(at);
             continue;
         }
-        let holes = job.chunks.iter().enumerate().filter(|(_, chunk)| chunk.source == ChunkSource::Zeros);
+        let holes = job.chunks().enumerate().filter(|(_, chunk)| chunk.source == ChunkSource::Zeros);
         for (chunk, _) in holes {
             shared.chunk_done(Part { job: at, chunk });
         }
-        if shared.files[at].left.load(Ordering::Acquire) == 0
-            && job.chunks.iter().all(|c| c.source != ChunkSource::Zeros)
-        {
+        if shared.files[at].left.load(Ordering::Acquire) == 0 && !job.has_holes() {
             shared.finish(at);
         }
     }
 }
 
 impl<S: Sink> Shared<S> {
-    pub(super) fn next_piece(&self) -> Option<Piece> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    pub(super) fn next_piece(&self) -> Option<&Piece> {
+        self.plan.pieces().get(self.next.fetch_add(1, Ordering::Relaxed))
     }
 
     /// The file of a job, opened by whoever comes first; none when it has failed.
     pub(super) fn file(&self, job: usize) -> Option<Arc<S::File>> {
         let state = &self.files[job];
         let mut slot = state.file.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.failed.get().is_some() {
+        if state.failed.load(Ordering::Acquire) {
             return None;
         }
         if let Some(file) = &*slot {
@@ -136,7 +137,7 @@ impl<S: Sink> Shared<S> {
     }
 
     pub(super) fn is_failed(&self, job: usize) -> bool {
-        self.files[job].failed.get().is_some()
+        self.files[job].failed.load(Ordering::Acquire)
     }
 
     /// A chunk is there and proven; the last one finishes its file.
@@ -167,7 +168,7 @@ impl<S: Sink> Shared<S> {
     }
 
     fn count(&self, job: usize) {
-        let size = self.jobs[job].size;
+        let size = self.jobs[job].size();
         let mut outcome = self.outcome.lock().unwrap_or_else(PoisonError::into_inner);
         outcome.done += 1;
         outcome.bytes += size;
@@ -177,10 +178,10 @@ impl<S: Sink> Shared<S> {
     /// The file will not be completed. Only the first reason counts.
     pub(super) fn fail(&self, job: usize, error: StargetError) {
         let state = &self.files[job];
-        if state.failed.set(()).is_err() {
+        if state.failed.swap(true, Ordering::AcqRel) {
             return;
         }
-        tracing::info!(path = self.jobs[job].path, error = %crate::report::as_text(&error), "file failed");
+        tracing::info!(path = self.jobs[job].path(), error = %crate::report::as_text(&error), "file failed");
         let file = self.close(job);
         self.sink.file_failed(job, file.as_deref());
         self.outcome.lock().unwrap_or_else(PoisonError::into_inner).failed.push((job, error));

@@ -7,18 +7,19 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use estargz::{ChunkDecoder, Fed};
+use oci::ByteRange;
 
 use super::Sink;
-use super::pieces::{Member, Part, Piece};
+use super::pieces::{Part, Piece, Slot};
 use super::pool::Shared;
 use crate::error::StargetError;
 
 /// Works until nothing is left.
 pub(super) async fn run<S: Sink + 'static>(shared: Arc<Shared<S>>) {
     while let Some(piece) = shared.next_piece() {
-        let mut reading =
-            Reading { at: piece.range().start, members: piece.members.iter(), current: None, shared: &shared };
-        if let Err(error) = read(&shared, &piece, &mut reading).await {
+        let slots = shared.plan.slots(piece);
+        let mut reading = Reading { at: piece.range.start, slots, current: None, shared: &shared };
+        if let Err(error) = read(&shared, piece, &mut reading).await {
             reading.abandon(error);
         }
     }
@@ -29,7 +30,7 @@ async fn read<S: Sink>(shared: &Shared<S>, piece: &Piece, reading: &mut Reading<
         return Ok(());
     }
     let source = shared.sources[piece.layer].clone();
-    let mut reader = source.read(piece.range());
+    let mut reader = source.read(piece.range);
     while let Some(bytes) = reader.next().await? {
         if source.is_remote() {
             shared.progress.bytes(bytes.len() as u64);
@@ -44,16 +45,17 @@ async fn read<S: Sink>(shared: &Shared<S>, piece: &Piece, reading: &mut Reading<
 
 /// Whether all files of a piece have failed already.
 fn nobody_waits<S: Sink>(shared: &Shared<S>, piece: &Piece) -> bool {
-    piece.members.iter().flat_map(|member| &member.parts).all(|part| shared.is_failed(part.job))
+    shared.plan.slots(piece).iter().all(|slot| shared.is_failed(slot.part().job))
 }
 
 /// A piece on its way through the decoders.
 struct Reading<'w, S: Sink> {
     /// Where in the layer the next byte stands.
     at: u64,
-    /// Those after the current one.
-    members: std::slice::Iter<'w, Member>,
-    current: Option<(&'w Member, Vec<Decoding<S::File>>)>,
+    /// Those after the current member.
+    slots: &'w [Slot],
+    /// Where the current member lies, and its chunks.
+    current: Option<(ByteRange, Vec<Decoding<S::File>>)>,
     shared: &'w Shared<S>,
 }
 
@@ -73,18 +75,18 @@ impl<S: Sink> Reading<'_, S> {
             if self.current.is_none() && !self.advance() {
                 return;
             }
-            let Some((member, decodings)) = &mut self.current else { return };
-            if self.at < member.range.start {
-                let gap = (member.range.start - self.at).min(bytes.len() as u64);
+            let Some((range, decodings)) = &mut self.current else { return };
+            if self.at < range.start {
+                let gap = (range.start - self.at).min(bytes.len() as u64);
                 self.at += gap;
                 drop(bytes.split_to(gap as usize));
                 continue;
             }
-            let within = (member.range.end - self.at).min(bytes.len() as u64);
+            let within = (range.end - self.at).min(bytes.len() as u64);
             let piece = bytes.split_to(within as usize);
             self.at += within;
             feed(self.shared, decodings, &piece);
-            if self.at == member.range.end {
+            if self.at == range.end {
                 self.end();
             }
         }
@@ -92,9 +94,11 @@ impl<S: Sink> Reading<'_, S> {
 
     /// Begins the next member.
     fn advance(&mut self) -> bool {
-        let Some(member) = self.members.next() else { return false };
-        let decodings = member.parts.iter().filter_map(|part| begin(self.shared, *part)).collect();
-        self.current = Some((member, decodings));
+        let Some(range) = self.slots.first().map(|slot| slot.range) else { return false };
+        let (member, rest) = self.slots.split_at(self.slots.partition_point(|slot| slot.range == range));
+        self.slots = rest;
+        let decodings = member.iter().filter_map(|slot| begin(self.shared, slot.part())).collect();
+        self.current = Some((range, decodings));
         true
     }
 
@@ -110,7 +114,7 @@ impl<S: Sink> Reading<'_, S> {
     fn abandon(&mut self, error: StargetError) {
         let rest = self.current.take().map(|(_, decodings)| decodings).unwrap_or_default();
         let mut jobs: Vec<usize> = rest.iter().map(|one| one.part.job).collect();
-        jobs.extend(self.members.by_ref().flat_map(|member| &member.parts).map(|part| part.job));
+        jobs.extend(self.slots.iter().map(|slot| slot.part().job));
         jobs.dedup();
         let (what, reason) = (crate::report::as_text(&error), error.reason());
         let mut first = Some(error);
@@ -124,8 +128,8 @@ impl<S: Sink> Reading<'_, S> {
 fn begin<S: Sink>(shared: &Shared<S>, part: Part) -> Option<Decoding<S::File>> {
     let file = shared.file(part.job)?;
     let job = &shared.jobs[part.job];
-    let chunk = &job.chunks[part.chunk];
-    match job.layer.decoder(job.layer.toc().entry(job.entry), chunk) {
+    let chunk = job.chunk(part.chunk)?;
+    match job.layer.decoder(job.entry(), &chunk) {
         Ok(decoder) => Some(Decoding { part, decoder, file, offset: chunk.file_offset }),
         Err(error) => {
             shared.fail(part.job, broken(shared, part, error));
@@ -164,7 +168,7 @@ fn conclude<S: Sink>(shared: &Shared<S>, part: Part, decoder: ChunkDecoder) {
 fn broken<S: Sink>(shared: &Shared<S>, part: Part, error: estargz::Error) -> StargetError {
     match error {
         estargz::Error::Io(source) => {
-            StargetError::Io { doing: "write", path: shared.jobs[part.job].path.clone().into(), source }
+            StargetError::Io { doing: "write", path: shared.jobs[part.job].path().into(), source }
         }
         error => StargetError::Layer { layer: Box::new(shared.jobs[part.job].layer.digest()), source: Box::new(error) },
     }

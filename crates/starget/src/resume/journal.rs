@@ -70,7 +70,8 @@ pub(crate) struct Left {
 /// The journal of this run.
 pub(crate) struct Journal {
     path: PathBuf,
-    file: Mutex<File>,
+    /// Opened for appending: lines of several threads do not mix.
+    file: File,
     /// Jobs of which something is proven and on disk.
     some: Mutex<HashSet<usize>>,
 }
@@ -108,7 +109,7 @@ impl Journal {
             file.write_all(&line).map_err(io("write", &path))?;
             Left::default()
         };
-        Ok((Self { path, file: Mutex::new(file), some: Mutex::default() }, left))
+        Ok((Self { path, file, some: Mutex::default() }, left))
     }
 
     /// Notes what of an earlier run is still right.
@@ -144,15 +145,19 @@ impl Journal {
         self.line(&format!("d {job}\n"))
     }
 
-    /// Nothing is left to be done.
+    /// Whether something of an incomplete file is proven and on disk.
+    pub(crate) fn has_some(&self) -> bool {
+        !self.some.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
+    /// Nothing is left to be done, or to go on with.
     pub(crate) fn remove(self) -> Result<(), StargetError> {
         let Self { path, .. } = self;
         fs::remove_file(&path).map_err(|source| StargetError::Io { doing: "remove", path, source })
     }
 
     fn line(&self, line: &str) -> Result<(), StargetError> {
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        let written = file.write_all(line.as_bytes());
+        let written = (&self.file).write_all(line.as_bytes());
         written.map_err(|source| StargetError::Io { doing: "write", path: self.path.clone(), source })
     }
 }

@@ -69,6 +69,28 @@ fn a_mirror_is_asked_first_and_passed_over_when_it_cannot() {
     assert!(!served.upstream.requests().is_empty());
 }
 
+#[test]
+fn a_typed_login_is_for_the_registry_and_not_for_mirrors() {
+    let (served, starget) = (Served::new(layers()), Starget::new());
+    served.upstream.set_access(Access::Basic(account()));
+    let (mirror, image) = (FakeUpstream::start(), served.image());
+    mirror.set_access(Access::Basic(account()));
+    mirror.add_image(REPOSITORY, "1", &image_of());
+    let url = mirror.url();
+    let words = ["cat", "--no-cache", "--credential", "ci:canary-s3cr3t", "--mirror", &url, "--mirror-form", "bare"];
+    let ran = starget.run(&[&words[..], &[&image, "a"]].concat()).ok();
+    assert!(ran.stderr().contains("asking the next place"), "{}", ran.stderr());
+    assert!(!mirror.requests().is_empty() && mirror.credentials_seen().is_empty(), "{:?}", mirror.credentials_seen());
+    // A mirror's own login is sent there.
+    fs::create_dir(starget.path(".docker")).unwrap();
+    let login = serde_json::json!({"username": "ci", "password": "canary-s3cr3t"});
+    let config = serde_json::json!({"auths": {mirror.host(): login}});
+    fs::write(starget.path(".docker/config.json"), config.to_string()).unwrap();
+    served.upstream.clear_log();
+    starget.run(&[&words[..], &[&image, "a"]].concat()).ok();
+    assert!(served.upstream.requests().is_empty(), "the mirror has it all");
+}
+
 fn image_of() -> testkit::image::Image {
     image(&layers())
 }

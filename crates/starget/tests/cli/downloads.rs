@@ -27,7 +27,7 @@ fn a_directory_keeps_its_paths_modes_times_and_links() {
     let (served, starget) = (tree(), Starget::new());
     let ran = starget.run(&["get", &served.image(), "a/", "out"]).ok();
     assert_eq!(ran.stdout(), "Successfully downloaded 6/6 files (300008 bytes total)\n");
-    assert!(ran.stderr().contains("1 devices were left out; --devices makes them"), "{}", ran.stderr());
+    assert!(ran.stderr().contains("1 device was left out; --devices makes it"), "{}", ran.stderr());
     assert_eq!(
         listing(&starget.path("out")),
         [

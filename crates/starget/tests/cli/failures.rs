@@ -170,6 +170,53 @@ fn odd_answers_are_read_when_they_can_be_and_refused_with_the_reason_when_not() 
 }
 
 #[test]
+fn when_to_come_back_may_be_a_date_and_the_status_503() {
+    let (served, starget) = (served(), Starget::new());
+    starget.run(&["ls", &served.image()]).ok();
+    // A date in the past is now; a status of 503 is as temporary as 429.
+    for (status, wish) in [(429, "Sun, 06 Nov 1994 08:49:37 GMT"), (503, "0"), (503, "Sun, 06 Nov 1994 08:49:37 GMT")] {
+        served.upstream.clear_faults();
+        served.upstream.clear_log();
+        let header = vec![("Retry-After".to_owned(), wish.to_owned())];
+        let busy = Fault::Reply(status, header, Vec::new().into());
+        served.upstream.fault(Target::blob(&served.layer(0)).first(1), busy);
+        assert_eq!(starget.run(&["cat", &served.image(), "last"]).ok().stdout(), "last\n", "{status} {wish}");
+        assert_eq!(served.layer_traffic().0, 2, "{status} {wish}");
+    }
+}
+
+#[test]
+fn a_refusal_with_a_length_that_lies_is_not_read() {
+    // As docker-registry 2.8 answers: the length of the blob, and the body of an error.
+    let (served, starget) = (served(), Starget::new());
+    starget.run(&["ls", &served.image()]).ok();
+    served.upstream.fault(Target::blob(&served.layer(0)), Fault::status(416));
+    served.upstream.fault(Target::blob(&served.layer(0)), Fault::OverstateLength(9_999_999));
+    starget.run(&["cat", "--max-retries", "0", &served.image(), "last"]).fails(8, &["416"]);
+}
+
+#[test]
+fn a_download_of_which_nothing_came_leaves_nothing() {
+    let (served, starget) = (served(), Starget::new());
+    starget.run(&["ls", &served.image()]).ok();
+    served.upstream.fault(Target::blob(&served.layer(0)), Fault::status(404));
+    for words in [["big", "out"], [".", "out"], ["last", "out/"]] {
+        let image = served.image();
+        let ran = starget.run(&[&["get", "--max-retries", "0", &image], &words[..]].concat());
+        assert!(ran.code() != 0, "{}", ran.stderr());
+        assert!(!starget.path("out").exists(), "{words:?}");
+        assert_eq!(std::fs::read_dir(starget.state()).unwrap().count(), 0, "{words:?}");
+    }
+    assert_eq!(starget.run(&["state", "ls"]).ok().stdout(), "");
+    // What was there before stays.
+    std::fs::create_dir(starget.path("out")).unwrap();
+    starget.run(&["get", "--max-retries", "0", &served.image(), ".", "out"]).fails(3, &[]);
+    assert!(starget.path("out").is_dir());
+    served.upstream.clear_faults();
+    starget.run(&["get", &served.image(), ".", "out"]).ok();
+}
+
+#[test]
 fn whole_layers_instead_of_parts_are_not_drained() {
     let layer = StargzWriter::new(Flavour::EStargz)
         .build(&[TarEntry::file("large", noise(1, 6 << 20)), TarEntry::file("last", "last\n")]);

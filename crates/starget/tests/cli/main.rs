@@ -8,6 +8,7 @@ mod configuration;
 mod downloads;
 mod failures;
 mod hostile;
+mod hostile_tables;
 mod housekeeping;
 mod memory;
 mod reading;

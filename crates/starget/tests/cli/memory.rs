@@ -17,6 +17,36 @@ fn peak(process: u32) -> u64 {
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
+/// The peak of a run from its beginning to its end, in KiB: that of a shell which became the program.
+fn peak_of_all(starget: &Starget, words: &[&str]) -> u64 {
+    let plain = starget.command(words);
+    let script = "import resource,subprocess,sys;code=subprocess.call(sys.argv[1:]);\
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss);sys.exit(code)";
+    let mut measured = std::process::Command::new("python3");
+    measured.args(["-c", script]).arg(plain.get_program()).args(plain.get_args());
+    measured.current_dir(starget.folder.path());
+    measured.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let ran = Ran(measured.output().unwrap()).ok();
+    ran.stdout().lines().last().unwrap().trim().parse().unwrap()
+}
+
+#[test]
+fn getting_fifty_thousand_files_fits_into_64_mib() {
+    let name = |at| format!("usr/share/some/directory/of/many/{:03}/file-with-a-usual-name-{at:05}.txt", at % 200);
+    let mut entries: Vec<_> = (0..ENTRIES).map(|at| TarEntry::file(&name(at), at.to_le_bytes())).collect();
+    // Large ones beside them, so that all workers are busy.
+    entries.extend((0..12).map(|at| TarEntry::file(&format!("large/{at}"), noise(at, 3 << 20))));
+    let (served, starget) = (Served::new(vec![estargz(&entries)]), Starget::new());
+    for words in [["get", "--concurrency", "8"], ["get", "--concurrency", "1"], ["verify", "--concurrency", "8"]] {
+        let image = served.image();
+        let out: &[&str] = if words[0] == "get" { &[&image, ".", "out"] } else { &[&image] };
+        let peak = peak_of_all(&starget, &[&words[..], out].concat());
+        assert!(peak <= MOST_KIB, "{words:?}: {peak} KiB");
+        println!("{words:?}: {peak} KiB");
+    }
+    assert_eq!(std::fs::read(starget.path("out/large/7")).unwrap(), noise(7, 3 << 20));
+}
+
 #[test]
 fn a_table_of_fifty_thousand_entries_fits_into_64_mib() {
     let name = |at| format!("usr/share/some/directory/of/many/{:03}/file-with-a-usual-name-{at:05}.txt", at % 200);

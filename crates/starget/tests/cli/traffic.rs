@@ -41,6 +41,101 @@ fn ls_takes_one_exchange_a_level_and_two_requests_a_layer() {
     assert!(served.upstream.requests().is_empty(), "a digest cannot move");
 }
 
+/// Three layers: `top` is in the highest, `low` in the lowest, and the highest removes `gone`.
+fn three_layers() -> Vec<Built> {
+    vec![
+        estargz(&[TarEntry::file("low", "low"), TarEntry::file("gone", "x"), TarEntry::file("both", noise(1, 40_000))]),
+        estargz(&many_files(300)),
+        estargz(&[
+            TarEntry::file("top", "top"),
+            TarEntry::file(".wh.gone", ""),
+            TarEntry::file("both", noise(2, 40_000)),
+            TarEntry::symlink("link", "many/00003"),
+            TarEntry::hardlink("again", "low"),
+        ]),
+    ]
+}
+
+#[test]
+fn one_file_of_an_image_opens_the_layers_that_decide_it_and_no_other() {
+    let served = Served::new(three_layers());
+    let table = |layer: usize| served.layers[layer].blob.len() as u64 - served.layers[layer].data_end;
+    for (path, lowest, content) in [
+        ("top", 2, Some((2, "top"))),
+        ("both", 2, Some((2, "both"))),
+        ("link", 1, Some((1, "many/00003"))),
+        ("low", 0, Some((0, "low"))),
+        ("again", 0, Some((0, "low"))),
+        ("gone", 2, None),
+        ("top/x", 2, None),
+        ("nowhere", 0, None),
+    ] {
+        for command in [&["cat"][..], &["get", "-o", "out"]] {
+            let starget = Starget::new();
+            served.upstream.clear_log();
+            let image = served.image();
+            let ran = starget.run(&[command, &[&image, path]].concat());
+            let tables: u64 = (lowest..3).map(table).sum();
+            let wanted = content.map_or(0, |(layer, name)| member(&served.layers[layer], name));
+            let requests = 2 * (3 - lowest) + usize::from(content.is_some());
+            assert_eq!(served.layer_traffic(), (requests, tables + wanted), "{path}: {}", ran.stderr());
+            assert_eq!(ran.code(), if content.is_some() { 0 } else { 3 }, "{path}: {}", ran.stderr());
+            assert_eq!(served.requests(Kind::Manifest).len(), 1);
+            // What is in the cache then is what it takes the next time.
+            served.upstream.clear_log();
+            starget.run(&[command, &[&image, path]].concat());
+            assert_eq!(served.layer_traffic(), (usize::from(content.is_some()), wanted), "{path} again");
+        }
+    }
+}
+
+#[test]
+fn directories_and_patterns_open_all_layers_side_by_side() {
+    let served = Served::new(three_layers());
+    for (pattern, code) in [("many", 0), ("many/", 0), ("*o*", 0), (".", 0), ("[nothing]", 3)] {
+        let starget = Starget::new();
+        served.upstream.clear_log();
+        let ran = starget.run(&["get", &served.image(), pattern, "out"]);
+        assert_eq!(ran.code(), code, "{pattern}: {}", ran.stderr());
+        let opened: std::collections::BTreeSet<_> =
+            served.requests(Kind::Blob).iter().map(|seen| seen.path.clone()).collect();
+        assert_eq!(opened.len(), 3, "{pattern}");
+    }
+}
+
+#[test]
+fn a_layer_that_cannot_be_read_in_parts_matters_only_where_it_decides() {
+    let plain = Built { annotations: std::collections::BTreeMap::new(), ..plain_layer() };
+    let served = Served::new(vec![plain, estargz(&[TarEntry::file("top", "top")])]);
+    let starget = Starget::new();
+    assert_eq!(starget.run(&["cat", &served.image(), "top"]).ok().stdout(), "top");
+    let layer = served.layer(0).to_string();
+    starget.run(&["cat", &served.image(), "low"]).fails(7, &[&layer]);
+    starget.run(&["get", &served.image(), ".", "out"]).fails(7, &[&layer]);
+}
+
+/// A gzipped tar without a table.
+fn plain_layer() -> Built {
+    let built = estargz(&[TarEntry::file("low", "low")]);
+    Built { blob: built.blob[..built.data_end as usize].to_vec(), ..built }
+}
+
+#[test]
+fn every_request_is_one_explicit_range_as_it_is() {
+    let (served, starget) = (Served::new(vec![estargz(&many_files(300))]), Starget::new());
+    starget.run(&["get", &served.image(), "many/*[05]", "out"]).ok();
+    let requests = served.requests(Kind::Blob);
+    assert!(requests.len() > 2);
+    for request in requests {
+        let range = request.header("range").unwrap().strip_prefix("bytes=").unwrap().to_owned();
+        let (first, last) = range.split_once('-').unwrap();
+        let (first, last): (u64, u64) = (first.parse().unwrap(), last.parse().unwrap());
+        assert!(first <= last && last < served.layers[0].blob.len() as u64, "{range}");
+        assert_eq!(request.header("accept-encoding").unwrap_or("identity"), "identity");
+        assert!(request.header("if-range").is_none() && request.method == "GET");
+    }
+}
+
 #[test]
 fn a_larger_tail_saves_a_request_and_costs_bytes() {
     let (served, starget) = (Served::new(vec![estargz(&many_files(300))]), Starget::new());

@@ -10,8 +10,8 @@ use oci::Digest;
 
 use super::conclude;
 use crate::error::StargetError;
-use crate::extract::{Files, Folder, Preserve, Root, Shape, finish, partials};
-use crate::fetch::{Outcome, Work, fetch, plan};
+use crate::extract::{Files, Folder, Partials, Preserve, Root, Shape, finish};
+use crate::fetch::{Outcome, Part, Work, fetch, plan};
 use crate::layers::Layers;
 use crate::output::{Output, note};
 use crate::progress::Progress;
@@ -34,9 +34,9 @@ pub(super) async fn download(
     to: &Destination,
 ) -> Result<(), StargetError> {
     let folder = Folder::open(&to.folder)?;
-    let Shape { directories, jobs, attributes, special, mut failed, .. } = shape;
+    let Shape { directories, jobs, special, mut failed, .. } = shape;
     let total = jobs.len() + special.len() + failed.len();
-    let partials = partials(&jobs);
+    let partials = Partials::new(&jobs);
     let (journal, left) = Journal::open(&session.settings.state_dir, &header(to, &layers, &jobs)?)?;
     // What an earlier run of this download made is this run's too.
     let root = if folder.is_made() || left.made_folder { Root::AsTheImage } else { Root::AsItIs };
@@ -48,23 +48,31 @@ pub(super) async fn download(
         note(&format!("{} bytes are there from an earlier run and right", found.bytes));
     }
     let jobs = Arc::new(jobs);
-    let files = Files { folder, jobs: jobs.clone(), attributes, preserve: to.preserve, journal, partials };
+    let files = Files { folder, jobs: jobs.clone(), preserve: to.preserve, journal, partials };
     let (files, outcome) = run(session, &layers, jobs.clone(), files, found).await;
-    failed.extend(outcome.failed.into_iter().map(|(job, error)| (jobs[job].path.clone(), error)));
+    failed.extend(outcome.failed.into_iter().map(|(job, error)| (jobs[job].path().to_owned(), error)));
     let (special, orphans) = not_failed(special, &failed);
     let finished = tokio::task::block_in_place(|| finish(&files.folder, &special, &directories, root, to.preserve));
     failed.extend(orphans);
     failed.extend(finished.failed);
     if finished.devices_left_out > 0 {
-        note(&format!("{} devices were left out; --devices makes them", finished.devices_left_out));
+        note(&left_out(finished.devices_left_out));
     }
-    if failed.is_empty() {
+    let nothing_came = outcome.done == 0 && !files.journal.has_some();
+    if failed.is_empty() || (nothing_came && files.folder.unmake(&to.folder)) {
         files.journal.remove()?;
     }
     let (done, all) = (outcome.done + finished.made, total - finished.devices_left_out);
     say(session, done, all, outcome.bytes)?;
     session.say_stats(layers.whole);
     conclude(failed, all)
+}
+
+fn left_out(devices: usize) -> String {
+    match devices {
+        1 => "1 device was left out; --devices makes it".to_owned(),
+        many => format!("{many} devices were left out; --devices makes them"),
+    }
 }
 
 type Special = (String, crate::extract::Special, crate::extract::Attributes);
@@ -94,16 +102,14 @@ async fn run(
     found: Found,
 ) -> (Files, Outcome) {
     let Found { finished, chunks, .. } = found;
-    let pieces = plan(&jobs, |part| !finished[part.job] && !chunks[part.job].contains(&part.chunk));
-    for (job, there) in chunks.iter().enumerate() {
-        if !there.is_empty() {
-            files.journal.keep(job);
-        }
+    let is_there = |part: Part| chunks.get(&part.job).is_some_and(|chunks| chunks.contains(&part.chunk));
+    let plan = plan(&jobs, |part| !finished[part.job] && !is_there(part));
+    for job in chunks.keys() {
+        files.journal.keep(*job);
     }
-    let bytes = pieces.iter().map(|piece| piece.range().len()).sum();
-    let progress = Progress::new(session.settings.progress, bytes, jobs.len());
-    let present = chunks.iter().map(HashSet::len).collect();
-    let work = Work { jobs, pieces, present, finished, sources: layers.sources() };
+    let progress = Progress::new(session.settings.progress, plan.bytes(), jobs.len());
+    let present = chunks.iter().map(|(job, chunks)| (*job, chunks.len())).collect();
+    let work = Work { jobs, plan, present, finished, sources: layers.sources() };
     let done = fetch(work, files, session.settings.concurrency.get(), progress.clone()).await;
     progress.end();
     done
@@ -117,7 +123,7 @@ fn header(to: &Destination, layers: &Layers, jobs: &[crate::fetch::Job]) -> Resu
     })?;
     // One file under a name of its own is another download than the same in another place.
     let out = match jobs {
-        [only] => out.join(&only.path),
+        [only] => out.join(only.path()),
         _ => out,
     };
     let (image, manifest) = (layers.image.reference.to_string(), layers.image.digest);
