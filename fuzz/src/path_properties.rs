@@ -20,6 +20,7 @@ pub fn path(data: &[u8]) {
         V2Path::Base => String::new(),
         V2Path::Catalog => "_catalog".to_owned(),
         V2Path::Manifest { name, reference } => format!("{}/manifests/{reference}", harmless(name)),
+        V2Path::ManifestAt { name, tag, at } => format!("{}/manifests/{tag}@{at}", harmless(name)),
         V2Path::Blob { name, digest } => format!("{}/blobs/{digest}", harmless(name)),
         V2Path::Tags { name } => format!("{}/tags/list", harmless(name)),
         V2Path::Referrers { name, digest } => format!("{}/referrers/{digest}", harmless(name)),

@@ -48,6 +48,16 @@ impl Columns<'_> {
         u64::try_from(number).map_err(|error| self.corrupt(column, error))
     }
 
+    pub(crate) fn count_unless_null(&self, column: &'static str) -> Result<Option<u64>, MetadataError> {
+        let number: Option<i64> = self.get(column)?;
+        number.map(u64::try_from).transpose().map_err(|error| self.corrupt(column, error))
+    }
+
+    pub(crate) fn time_unless_null(&self, column: &'static str) -> Result<Option<SystemTime>, MetadataError> {
+        let millis: Option<i64> = self.get(column)?;
+        millis.map(|_| self.time(column)).transpose()
+    }
+
     pub(crate) fn time(&self, column: &'static str) -> Result<SystemTime, MetadataError> {
         let millis: i64 = self.get(column)?;
         let distance = Duration::from_millis(millis.unsigned_abs());

@@ -22,16 +22,24 @@
 //!     ├─ hosted_children  repo, name, manifest, digest           what it needs
 //!     └─ hosted_tags      repo, name, tag ──▶ digest             and hosted_tag_events: every change and by whom
 //!  upload_sessions     id ──▶ repo, name, principal, acknowledged
+//!
+//!  promotions          id ──▶ from, to, digest, previous, rules  what was copied between hosted names, waits or was refused
+//!  ├─ promotion_brought id, kind, digest                         what it added to its target
+//!  └─ promotion_tags    id, tag ──▶ digest, previous             what it moved
+//!  approvals           repo, name, digest, principal             who approved a manifest
+//!  hosted_pulls        repo, name, digest ──▶ pulled_at          when a manifest was last asked for
+//!  hosted_marks        mark ──▶ value                            how far the tag events were handled
 //! ```
 
 use sqlx::SqlSafeStr as _;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 
-const SQLITE: [(i64, &str, &str); 4] = [
+const SQLITE: [(i64, &str, &str); 5] = [
     (1, "initial", include_str!("../migrations/sqlite/0001_initial.sql")),
     (2, "links are confirmed", include_str!("../migrations/sqlite/0002_links_are_confirmed.sql")),
     (3, "referrers", include_str!("../migrations/sqlite/0003_referrers.sql")),
     (4, "hosted", include_str!("../migrations/sqlite/0004_hosted.sql")),
+    (6, "over time", include_str!("../migrations/sqlite/0006_over_time.sql")),
 ];
 
 /// The newest schema this build knows.

@@ -154,13 +154,16 @@ statements! {
         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (repo, name, tag) DO UPDATE SET \
             digest = excluded.digest, tagged_at = excluded.tagged_at, tagged_by = excluded.tagged_by";
     DELETE_HOSTED_TAG = "DELETE FROM hosted_tags WHERE repo = $1 AND name = $2 AND tag = $3";
-    RECORD_HOSTED_TAG_EVENT = "INSERT INTO hosted_tag_events (repo, name, tag, digest, happened_at, principal) \
-        VALUES ($1, $2, $3, $4, $5, $6)";
+    RECORD_HOSTED_TAG_EVENT = "INSERT INTO hosted_tag_events \
+            (repo, name, tag, digest, happened_at, principal, cause, promotion) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
     PRUNE_HOSTED_TAG_EVENTS = "DELETE FROM hosted_tag_events WHERE repo = $1 AND name = $2 AND tag = $3 AND id NOT IN (\
         SELECT id FROM hosted_tag_events WHERE repo = $1 AND name = $2 AND tag = $3 ORDER BY id DESC LIMIT $4)";
-    HOSTED_TAG_HISTORY = "SELECT digest, happened_at, principal FROM hosted_tag_events \
+    HOSTED_TAG_HISTORY = "SELECT digest, happened_at, principal, cause, promotion FROM hosted_tag_events \
         WHERE repo = $1 AND name = $2 AND tag = $3 ORDER BY id DESC LIMIT $4";
 }
+
+pub(crate) mod over_time;
 
 #[cfg(test)]
 mod tests {
@@ -183,7 +186,7 @@ mod tests {
     #[tokio::test]
     async fn every_statement_prepares_against_the_schema() {
         let (_directory, metadata) = opened().await;
-        for (name, text) in ALL {
+        for (name, text) in ALL.iter().chain(super::over_time::ALL) {
             let prepared = metadata.writer().prepare((*text).into_sql_str()).await;
             assert!(prepared.is_ok(), "{name}: {:?}", prepared.err());
         }

@@ -10,6 +10,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Sqlite, Transaction};
 
 use crate::decode::Columns;
+use crate::encode::millis;
 use crate::error::MetadataError;
 use crate::metadata::Metadata;
 use crate::sql;
@@ -45,6 +46,21 @@ impl Metadata {
             .fetch_all(self.readers())
             .await?;
         rows.iter().map(event).collect()
+    }
+}
+
+impl Metadata {
+    /// The last change of a tag that was seen at a time or before.
+    pub async fn tag_at(
+        &self,
+        repo: &RepoKey,
+        name: &RepositoryName,
+        tag: &Tag,
+        at: SystemTime,
+    ) -> Result<Option<TagEvent>, MetadataError> {
+        let query = sqlx::query(sql::over_time::TAG_AT).bind(repo.as_str()).bind(name.as_str()).bind(tag.as_str());
+        let row = query.bind(millis(at)).fetch_optional(self.readers()).await?;
+        row.as_ref().map(event).transpose()
     }
 }
 

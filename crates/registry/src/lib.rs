@@ -24,7 +24,9 @@ mod outcome;
 mod pull;
 mod registry;
 mod repositories;
+mod retention;
 mod sources;
+mod tags_over_time;
 mod trace;
 mod weather;
 
@@ -43,9 +45,13 @@ pub use explain::{
 };
 pub use fill::{BlobStream, Piece};
 pub use hosted::{
-    At, BodyStream, CatalogPage, Chunk, HostedError, HostedRepository, HostedRoute, HostedSpec, ManifestPush, Mount,
-    Place, PushLimits, PushPolicy, PushedManifest, Pusher, ReferrersPage, ReferrersQuery, Shown,
+    At, BodyStream, CatalogPage, Channel, ChannelState, Channels, Chunk, Follow, HostedAddress, HostedError,
+    HostedRepository, HostedRoute, HostedSpec, IfMoved, Immutability, InvalidHostedAddress, ManifestPush, Mount,
+    MovedTag, Place, Promoted, Promotion, PromotionList, PromotionRequest, Promotions, PushLimits, PushPolicy,
+    PushedManifest, Pusher, ReferrersPage, ReferrersQuery, RevertedPromotion, Rule, RuleVerdict, Shown, Wanted,
+    Workflow, WorkflowRun, parse_time, show_time, workflow_loop,
 };
+pub use metadata::{InvalidPromotionId, InvalidPromotionState, PromotionId, PromotionState, Rehearsal};
 pub use metrics::{Metrics, PullKind};
 pub use outcome::{Freshness, PullOutcome};
 pub use pull::{AtHand, BlobFacts, ManifestAnswer, OpenBlob, ReferrersAnswer, TagsAnswer, TagsQuery};
@@ -56,4 +62,6 @@ pub use repositories::{
     RouteQuery, Source, Strategy, TagPattern, UpstreamDefaults, UpstreamSpec, parse_duration, parse_size,
     read_own_limits,
 };
+pub use retention::{Held, Order, PlannedTag, Retention, RetentionPlan, RetentionRule, RetentionRun, RetentionSpec};
+pub use tags_over_time::{ResolvedTag, Rollback, RolledBack, TagHistory, TagMoved, TagsOverTime};
 pub use trace::TraceParent;

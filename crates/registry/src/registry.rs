@@ -20,13 +20,15 @@ use crate::exchange_log::LoggedExchange;
 use crate::explain::{Explanation, ImageAddress};
 use crate::fill::{Edge, Origin};
 use crate::hosted::{
-    At, CatalogPage, Chunk, Hosted, HostedError, HostedRepository, HostedRoute, ManifestPush, Mount, Place,
-    PushedManifest, Pusher, ReferrersPage, ReferrersQuery, Shown,
+    At, CatalogPage, Channels, Chunk, Hosted, HostedError, HostedRepository, HostedRoute, ManifestPush, Mount, Place,
+    Promotions, PushedManifest, Pusher, ReferrersPage, ReferrersQuery, Shown,
 };
 use crate::metrics::Metrics;
 use crate::pull::{AtHand, BlobFacts, ManifestAnswer, OpenBlob, ReferrersAnswer, TagsAnswer, TagsQuery};
 use crate::repositories::{ConfiguredRepository, Repository, RepositoryAdmin, Route, RouteQuery, UpstreamDefaults};
+use crate::retention::Retention;
 use crate::sources::keep_checking;
+use crate::tags_over_time::TagsOverTime;
 
 /// How often access times go to the database.
 const FLUSH_EVERY: Duration = Duration::from_secs(2);
@@ -96,6 +98,8 @@ impl Registry {
         tokio::spawn(registry.clone().keep_house());
         tokio::spawn(registry.clone().resume_fills());
         tokio::spawn(registry.clone().keep_hosted());
+        let stopping = registry.stopping.clone();
+        tokio::spawn(registry.promotions().keep_workflows(move || stopping.load(Ordering::Relaxed)));
         let stopping = registry.stopping.clone();
         tokio::spawn(keep_checking(registry.core.clone(), move || stopping.load(Ordering::Relaxed)));
         Ok(registry)
@@ -360,6 +364,26 @@ impl Registry {
         RepositoryAdmin::new(self.core.clone())
     }
 
+    /// Tags over time, of repositories of any kind.
+    pub fn tags_over_time(&self) -> TagsOverTime {
+        TagsOverTime::new(self.core.clone())
+    }
+
+    /// Channels of hosted repositories.
+    pub fn channels(&self) -> Channels {
+        Channels::new(self.core.clone())
+    }
+
+    /// Retention of hosted repositories.
+    pub fn retention(&self) -> Retention {
+        Retention::new(self.core.clone())
+    }
+
+    /// Promotions between hosted repositories.
+    pub fn promotions(&self) -> Promotions {
+        Promotions::new(self.core.clone())
+    }
+
     /// Told each time the repositories change: listeners may have come or gone.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.core.changes()
@@ -425,6 +449,9 @@ impl Registry {
         if let Err(error) = self.core.cache.flush_access_times().await {
             tracing::warn!(%error, "access times could not be written; eviction will go by older ones");
         }
+        if let Err(error) = self.core.hosted.flush_pulls().await {
+            tracing::warn!(%error, "times of pulls could not be written; retention will go by older ones");
+        }
         self.core.metadata.close().await;
     }
 
@@ -440,6 +467,9 @@ impl Registry {
             if let Err(error) = self.core.cache.flush_access_times().await {
                 tracing::warn!(%error, "access times could not be written");
             }
+            if let Err(error) = self.core.hosted.flush_pulls().await {
+                tracing::warn!(%error, "times of pulls could not be written");
+            }
         }
     }
 
@@ -454,6 +484,7 @@ impl Registry {
             let map = self.core.map().clone();
             let ttl = |key: &RepoKey| map.hosted().get(key.as_str()).map(|repo| repo.spec().limits.session_ttl);
             self.core.hosted.sweep_sessions(ttl).await;
+            self.retention().run_due().await;
         }
     }
 

@@ -9,7 +9,7 @@
 use std::borrow::Cow;
 
 use oci::{Digest, ErrorCode, InvalidDigest, InvalidReference, InvalidRepositoryName, InvalidTag, InvalidUploadId};
-use oci::{Reference, RegistryHost, RepositoryName, UploadId};
+use oci::{Reference, RegistryHost, RepositoryName, Tag, UploadId};
 
 /// An endpoint below `/v2/`, with its parameters checked. `name` is what stands before the endpoint's own words: repo
 /// key, upstream host and repository name are told apart by routing.
@@ -25,6 +25,15 @@ pub enum V2Path<'a> {
         name: Cow<'a, str>,
         /// The tag or digest.
         reference: Reference,
+    },
+    /// `/v2/<name>/manifests/<tag>@<time>`: what a tag pointed to.
+    ManifestAt {
+        /// The name as written.
+        name: Cow<'a, str>,
+        /// The tag.
+        tag: Tag,
+        /// When: RFC 3339, of which only the alphabet was checked.
+        at: Cow<'a, str>,
     },
     /// `/v2/<name>/blobs/<digest>`.
     Blob {
@@ -195,7 +204,10 @@ fn parse_plain(path: &str) -> Result<V2Path<'_>, InvalidPath> {
     let Some((head, last)) = path.rsplit_once('/') else { return Err(InvalidPath::NoEndpoint) };
     if let Some(name) = before(head, "manifests") {
         let name = checked(name)?;
-        return Ok(V2Path::Manifest { name, reference: last.parse()? });
+        return match last.split_once('@').filter(|(_, at)| may_be_time(at)) {
+            Some((tag, at)) => Ok(V2Path::ManifestAt { name, tag: tag.parse()?, at: Cow::Borrowed(at) }),
+            None => Ok(V2Path::Manifest { name, reference: last.parse()? }),
+        };
     }
     if let Some(name) = before(head, "blobs/uploads") {
         let name = checked(name)?;
@@ -210,6 +222,14 @@ fn parse_plain(path: &str) -> Result<V2Path<'_>, InvalidPath> {
         return Ok(V2Path::Referrers { name, digest: last.parse()? });
     }
     if last.is_empty() { Err(InvalidPath::Ambiguous("it ends with '/'")) } else { Err(InvalidPath::NoEndpoint) }
+}
+
+/// Whether this is written with what times are written with, beginning with a year. Anything else behind an '@' is part of a
+/// tag that is none.
+fn may_be_time(text: &str) -> bool {
+    const LONGEST: usize = 40;
+    let written = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'-' | b':' | b'.' | b'T' | b'Z' | b't' | b'z');
+    text.len() <= LONGEST && text.as_bytes().first().is_some_and(u8::is_ascii_digit) && text.bytes().all(written)
 }
 
 /// What stands before the endpoint's words; empty when they are all there is.
@@ -234,6 +254,7 @@ impl V2Path<'_> {
             Self::Base => V2Path::Base,
             Self::Catalog => V2Path::Catalog,
             Self::Manifest { name, reference } => V2Path::Manifest { name: own(name), reference },
+            Self::ManifestAt { name, tag, at } => V2Path::ManifestAt { name: own(name), tag, at: own(at) },
             Self::Blob { name, digest } => V2Path::Blob { name: own(name), digest },
             Self::Tags { name } => V2Path::Tags { name: own(name) },
             Self::Referrers { name, digest } => V2Path::Referrers { name: own(name), digest },

@@ -205,6 +205,9 @@ impl From<PullError> for Failure {
 impl From<HostedError> for Failure {
     fn from(error: HostedError) -> Self {
         let range = hosted::range_of(&error);
+        if let Some(entries) = hosted::entries_of(&error) {
+            return Self::with_entries(hosted::status_of(&error).0, entries);
+        }
         let failure = Self::from(PullError::from(error));
         range.into_iter().fold(failure, |failure, range| failure.with_header(header::RANGE, range))
     }

@@ -4,6 +4,7 @@
 //! |----------------------------------|------------------|----------------------------|
 //! | `/v2`, `/v2/`                    | GET HEAD         | [`v2::base`]               |
 //! | `/v2/<name>/manifests/<ref>`     | GET HEAD         | [`v2::manifests`]          |
+//! | `/v2/<name>/manifests/<tag>@<time>` | GET HEAD      | [`v2::manifests`]          |
 //! | `/v2/<name>/blobs/<digest>`      | GET HEAD         | [`v2::blobs`]              |
 //! | `/v2/<name>/tags/list`           | GET HEAD         | [`v2::tags`]               |
 //! | `/v2/<name>/referrers/<digest>`  | GET HEAD         | [`v2::referrers`]          |
@@ -16,6 +17,15 @@
 //! | `/api/repos/{repoKey}/check`     | POST             | [`api::check`]             |
 //! | `/api/upstreams`                | GET              | [`api::upstreams`]         |
 //! | `/api/repos/{repoKey}/exchanges` | GET              | [`api::exchanges`]         |
+//! | `/api/repos/{repoKey}/tags/history` | GET           | [`api::tags`]              |
+//! | `/api/repos/{repoKey}/tags/resolve` | GET           | [`api::tags`]              |
+//! | `/api/repos/{repoKey}/tags/rollback` | POST         | [`api::tags`]              |
+//! | `/api/repos/{repoKey}/retention` | GET POST         | [`api::over_time`]         |
+//! | `/api/repos/{repoKey}/channels`  | GET POST         | [`api::over_time`]         |
+//! | `/api/promotions`                | GET POST         | [`api::promotions`]        |
+//! | `/api/promotions/approvals`      | POST             | [`api::promotions`]        |
+//! | `/api/promotions/{id}`           | GET              | [`api::promotions`]        |
+//! | `/api/promotions/{id}/revert`    | POST             | [`api::promotions`]        |
 //! | `/api/explain`                   | GET              | [`api::explain`]           |
 //! | `/metrics`                       | GET              | [`crate::metrics`]         |
 //! | `/healthz`, `/readyz`            | GET              | [`crate::health`]          |
@@ -31,7 +41,7 @@ use axum::routing::{get, post};
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version, header};
-use oci::ErrorCode;
+use oci::{ErrorCode, Reference};
 use registry::{Action, BodyStream, EntranceAsks};
 use tower::Service;
 
@@ -61,6 +71,15 @@ impl Router {
             .route("/api/repos/{repoKey}/check", post(api::check::check))
             .route("/api/upstreams", get(api::upstreams::list))
             .route("/api/repos/{repoKey}/exchanges", get(api::exchanges::list))
+            .route("/api/repos/{repoKey}/tags/history", get(api::tags::history))
+            .route("/api/repos/{repoKey}/tags/resolve", get(api::tags::resolve))
+            .route("/api/repos/{repoKey}/tags/rollback", post(api::tags::rollback))
+            .route("/api/repos/{repoKey}/retention", get(api::over_time::plan).post(api::over_time::run))
+            .route("/api/repos/{repoKey}/channels", get(api::over_time::channels).post(api::over_time::set_channel))
+            .route("/api/promotions", get(api::promotions::list).post(api::promotions::create))
+            .route("/api/promotions/approvals", post(api::promotions::approve))
+            .route("/api/promotions/{id}", get(api::promotions::show))
+            .route("/api/promotions/{id}/revert", post(api::promotions::revert))
             .route("/api/explain", get(api::explain::explain))
             .route_layer(axum::middleware::from_fn_with_state(app.clone(), api::require_admin));
         let rest = axum::Router::new()
@@ -205,6 +224,14 @@ async fn answer_v2(
         V2Path::Manifest { name, reference } => {
             let action = Action::Manifest(reference.clone());
             let place = request.admit(&name, &action, record).await?;
+            v2::manifests::answer(request, &place, &reference, record).await
+        }
+        V2Path::ManifestAt { name, tag, at } => {
+            let place = request.admit(&name, &Action::Manifest(tag.clone().into()), record).await?;
+            let bad = |error: String| Failure::new(StatusCode::BAD_REQUEST, ErrorCode::TagInvalid, error);
+            let at = registry::parse_time(&at).map_err(bad)?;
+            let reference = Reference::Digest(request.registry.tags_over_time().at(&place, &tag, at).await?);
+            let place = request.admit(&name, &Action::Manifest(reference.clone()), record).await?;
             v2::manifests::answer(request, &place, &reference, record).await
         }
         V2Path::Blob { name, digest } => {

@@ -96,12 +96,24 @@ impl ApiClient {
     }
 }
 
+/// The server answered, and the answer is no. Its words say why.
+#[derive(Debug, thiserror::Error)]
+#[error("the server says: {words}")]
+pub(crate) struct ServerSaidNo {
+    words: String,
+}
+
 fn refusal(status: StatusCode, body: &[u8]) -> anyhow::Error {
     let said = serde_json::from_slice::<ErrorBody>(body).ok().filter(|body| !body.errors.is_empty());
     match said {
         Some(said) => {
             let words: Vec<String> = said.errors.into_iter().map(|entry| entry.message).collect();
-            anyhow!("the server says: {}", words.join("; "))
+            let words = words.join("; ");
+            // Who is not let in, or finds the server failing, was not answered.
+            if status == StatusCode::UNAUTHORIZED || status.is_server_error() {
+                return anyhow!("the server says: {words}");
+            }
+            anyhow::Error::new(ServerSaidNo { words })
         }
         None => anyhow!("the server answered {status}: is this a Transship server?"),
     }

@@ -9,10 +9,14 @@ use clap::{Parser, Subcommand};
 use oci::RegistryHost;
 use url::Url;
 
+use crate::channel::ChannelCommand;
 use crate::check::args::{self as check, CheckArgs, UpstreamCheckArgs};
 use crate::client_config::{ContainerClient, Fallback, WELL_KNOWN, Wanted};
 use crate::config::{Environment, FlagValue, Sources, env_vars};
 use crate::explain::{self, ExplainArgs};
+use crate::promote::{self, PromoteArgs, PromotionsCommand};
+use crate::retention::RetentionCommand;
+use crate::tag::TagCommand;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -78,6 +82,29 @@ pub(crate) enum Command {
     /// Say what a pull of an image would do now, and why, without asking any upstream.
     #[command(after_help = explain::EXAMPLES)]
     Explain(Box<ExplainArgs>),
+    /// Give an image of one hosted repository a name in another, if the rules are met. No bytes move.
+    #[command(after_help = promote::EXAMPLES)]
+    Promote(Box<PromoteArgs>),
+    /// See what a tag pointed to over time, and put it back.
+    Tag {
+        #[command(subcommand)]
+        command: TagCommand,
+    },
+    /// See where channels point, and set them.
+    Channel {
+        #[command(subcommand)]
+        command: ChannelCommand,
+    },
+    /// See which tags retention would delete, and have it done.
+    Retention {
+        #[command(subcommand)]
+        command: RetentionCommand,
+    },
+    /// Look at promotions, and take them back.
+    Promotions {
+        #[command(subcommand)]
+        command: PromotionsCommand,
+    },
     /// Look at the registries that are pulled from.
     Upstream {
         #[command(subcommand)]
@@ -294,6 +321,11 @@ mod tests {
             | Command::Check(_)
             | Command::Upstream { .. }
             | Command::Explain(_)
+            | Command::Promote(_)
+            | Command::Promotions { .. }
+            | Command::Tag { .. }
+            | Command::Channel { .. }
+            | Command::Retention { .. }
             | Command::MockUpstream(_)
             | Command::MetricsReference
             | Command::UpstreamsReference

@@ -8,20 +8,25 @@ mod api_client;
 mod args;
 mod banner;
 mod cache_dir;
+mod channel;
 mod check;
 mod client_config;
 mod commands;
 mod config;
 mod explain;
 mod logging;
+mod managing;
 mod metrics_reference;
 mod mock_script;
 mod otel;
 mod private_file;
 mod process_limits;
+mod promote;
 mod reload;
+mod retention;
 mod sealing_keys;
 mod signals;
+mod tag;
 mod watch;
 mod wire;
 
@@ -45,6 +50,11 @@ fn main() -> ExitCode {
         Command::Config { command } => commands::config::run(&command),
         Command::Check(args) => check::check(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Promote(args) => promote::run(*args),
+        Command::Channel { command } => channel::run(command),
+        Command::Retention { command } => retention::run(command),
+        Command::Tag { command } => tag::run(command),
+        Command::Promotions { command } => promote::run_list(command),
         Command::Upstream { command: UpstreamCommand::Check(args) } => check::check_upstream(&args),
         Command::MockUpstream(args) => commands::mock_upstream::run(&args),
         Command::MetricsReference => print(&metrics_reference::reference()),

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use oci::{Digest, RepoKey, RepositoryName, Tag};
 use sqlx::{Sqlite, Transaction};
 
-use super::events;
+use super::events::{self, TagCause, TagMove};
 use super::manifests::current;
 use crate::decode::Columns;
 use crate::error::MetadataError;
@@ -53,7 +53,7 @@ impl Metadata {
         if immutable(tag) {
             return Ok(Err(DeleteRefused::Immutable { tag: tag.clone() }));
         }
-        remove_tag(&mut transaction, (repo, name, tag), principal).await?;
+        remove_tag(&mut transaction, (repo, name, tag), TagMove::new(principal, TagCause::Delete)).await?;
         transaction.commit().await?;
         Ok(Ok(()))
     }
@@ -71,7 +71,7 @@ impl Metadata {
             return Ok(Err(refused));
         }
         for tag in tags_of(&mut transaction, repo, name, digest).await? {
-            remove_tag(&mut transaction, (repo, name, &tag), principal).await?;
+            remove_tag(&mut transaction, (repo, name, &tag), TagMove::new(principal, TagCause::Delete)).await?;
         }
         let gone = sqlx::query(sql::DELETE_HOSTED_MANIFEST).bind(repo.as_str()).bind(name.as_str());
         let gone = gone.bind(digest.to_string()).execute(&mut *transaction).await?;
@@ -131,7 +131,7 @@ async fn check_free(
     Ok(Ok(()))
 }
 
-async fn tags_of(
+pub(super) async fn tags_of(
     transaction: &mut Transaction<'static, Sqlite>,
     repo: &RepoKey,
     name: &RepositoryName,
@@ -142,12 +142,13 @@ async fn tags_of(
     rows.iter().map(|row| Columns { table: "hosted_tags", row }.parsed("tag")).collect()
 }
 
-async fn remove_tag(
+/// Removes a tag and notes it.
+pub(super) async fn remove_tag(
     transaction: &mut Transaction<'static, Sqlite>,
     (repo, name, tag): (&RepoKey, &RepositoryName, &Tag),
-    principal: &str,
+    by: TagMove<'_>,
 ) -> Result<(), MetadataError> {
     let query = sqlx::query(sql::DELETE_HOSTED_TAG).bind(repo.as_str()).bind(name.as_str()).bind(tag.as_str());
     query.execute(&mut **transaction).await?;
-    events::record(transaction, (repo, name, tag), None, principal).await
+    events::record(transaction, (repo, name, tag), None, by).await
 }

@@ -8,6 +8,8 @@ use std::time::SystemTime;
 use oci::{Descriptor, Digest, ManifestFacts, MediaType, RepoKey, RepositoryName, Tag};
 use sqlx::{Sqlite, Transaction};
 
+use super::events::{TagCause, TagMove};
+use super::tag_rules::{self, TagRules};
 use super::{blobs, events};
 use crate::decode::Columns;
 use crate::encode::{count, millis};
@@ -73,23 +75,33 @@ pub enum PushRefused {
         /// Where it points.
         current: Digest,
     },
+    /// The tag is a channel, which leads to released versions only.
+    #[error("tag '{tag}' is a channel: it points only to what a version's tag points to")]
+    Channel {
+        /// The tag.
+        tag: Tag,
+    },
 }
 
 impl Metadata {
-    /// Takes a manifest: checks what it lists, links it and points its tags to it. `immutable` says which tags never
-    /// move. Durable.
+    /// Takes a manifest: checks what it lists, links it and points its tags to it. `rules` say which tags may move.
+    /// Durable.
     pub async fn push_manifest(
         &self,
         manifest: &NewManifest<'_>,
-        immutable: &(dyn Fn(&Tag) -> bool + Sync),
+        rules: &dyn TagRules,
     ) -> Result<Result<(), PushRefused>, MetadataError> {
         let mut transaction = self.begin_durable().await?;
         for tag in manifest.tags {
             if let Some(current) = current(&mut transaction, manifest.repo, manifest.name, tag).await?
                 && current != *manifest.digest
-                && immutable(tag)
+                && rules.is_immutable(tag)
             {
                 return Ok(Err(PushRefused::Immutable { tag: tag.clone(), current }));
+            }
+            let place = (manifest.repo, manifest.name);
+            if !tag_rules::may_point(&mut transaction, place, (tag, manifest.digest), manifest.tags, rules).await? {
+                return Ok(Err(PushRefused::Channel { tag: tag.clone() }));
             }
         }
         if let Some(refused) = check_type(&mut transaction, manifest).await? {
@@ -206,8 +218,18 @@ async fn point(
     tag: &Tag,
 ) -> Result<(), MetadataError> {
     let NewManifest { repo, name, digest, principal, .. } = manifest;
-    if current(transaction, repo, name, tag).await? != Some(**digest) {
-        events::record(transaction, (repo, name, tag), Some(digest), principal).await?;
+    point_tag(transaction, (repo, name, tag), digest, TagMove::new(principal, TagCause::Push)).await
+}
+
+/// Points a tag to a manifest under its name.
+pub(super) async fn point_tag(
+    transaction: &mut Transaction<'static, Sqlite>,
+    (repo, name, tag): (&RepoKey, &RepositoryName, &Tag),
+    digest: &Digest,
+    by: TagMove<'_>,
+) -> Result<(), MetadataError> {
+    if current(transaction, repo, name, tag).await? != Some(*digest) {
+        events::record(transaction, (repo, name, tag), Some(digest), by).await?;
     }
     sqlx::query(sql::POINT_HOSTED_TAG)
         .bind(repo.as_str())
@@ -215,7 +237,7 @@ async fn point(
         .bind(tag.as_str())
         .bind(digest.to_string())
         .bind(millis(SystemTime::now()))
-        .bind(*principal)
+        .bind(by.principal)
         .execute(&mut **transaction)
         .await?;
     Ok(())

@@ -4,16 +4,30 @@
 //! manifest's row exists only while everything it lists was linked under its name when it came; a change that a client
 //! is told of as done is on disk before this returns (`begin_durable`).
 
+mod approvals;
 mod blobs;
 mod deletes;
 mod events;
 mod listing;
 mod manifests;
+mod over_time;
+mod promotion;
+mod retention;
+mod tag_rules;
 mod uploads;
+
+pub use approvals::ApprovalRow;
 
 pub use blobs::{MountFrom, Mounted};
 pub use deletes::DeleteRefused;
-pub use events::HostedTagEvent;
+pub use events::{HostedTagEvent, InvalidTagCause, TagCause, TagMove};
 pub use listing::{HostedReferrer, HostedTagRow};
 pub use manifests::{NewManifest, PushRefused};
+pub use over_time::{TagRefused, Tagged};
+pub use promotion::{
+    Copied, InvalidPromotionId, InvalidPromotionState, NewPromotion, PromotedTag, PromotionFilter, PromotionId,
+    PromotionRefused, PromotionRow, PromotionState, Rehearsal, RevertRefused, Reverted, Waiting,
+};
+pub use retention::{Pull, TagEventRow, TagFacts};
+pub use tag_rules::TagRules;
 pub use uploads::UploadRow;

@@ -11,6 +11,7 @@ mod damage;
 mod fixture;
 mod hosted;
 mod opening;
+mod promotions;
 mod repositories;
 mod sealing;
 mod tags;

@@ -8,6 +8,7 @@ use super::Hosted;
 use super::access::Pusher;
 use super::error::{HostedError, delete_refused};
 use super::repository::HostedRoute;
+use super::spec::Immutability;
 
 impl Hosted {
     /// Deletes a tag, or a manifest with all its tags.
@@ -17,6 +18,7 @@ impl Hosted {
         pusher: Pusher,
         reference: &Reference,
     ) -> Result<(), HostedError> {
+        refuse_if_whole(route)?;
         let immutable = |tag: &oci::Tag| route.repo.spec().is_immutable(tag);
         let unknown = || HostedError::ManifestUnknown(format!("{}:{reference}", route.name).into());
         let refused = |refused| delete_refused(&refused, unknown());
@@ -36,6 +38,7 @@ impl Hosted {
 
     /// Takes a blob away from a name.
     pub(crate) async fn delete_blob(&self, route: &HostedRoute, digest: &Digest) -> Result<(), HostedError> {
+        refuse_if_whole(route)?;
         let immutable = |tag: &oci::Tag| route.repo.spec().is_immutable(tag);
         let deleted = self.metadata.delete_hosted_blob(route.place(), digest, &immutable).await?;
         deleted.map_err(|refused| delete_refused(&refused, HostedError::BlobUnknown(Box::new(*digest))))?;
@@ -44,9 +47,19 @@ impl Hosted {
     }
 
     /// Removes bytes that nobody has any more. What fails is done at the next start: the delete itself stands.
-    async fn free(&self, digest: &Digest) {
+    pub(super) async fn free(&self, digest: &Digest) {
         if let Err(error) = self.drop_unneeded(digest).await {
             tracing::warn!(%digest, %error, "the bytes of a deleted blob are left until the next start");
+        }
+    }
+}
+
+/// Of a repository that is immutable as a whole, nothing goes, tagged or not.
+fn refuse_if_whole(route: &HostedRoute) -> Result<(), HostedError> {
+    match route.repo.spec().immutability {
+        Immutability::OfTags => Ok(()),
+        Immutability::Whole => {
+            Err(HostedError::Denied(format!("not deleted: the repository '{}' is immutable", route.repo.key()).into()))
         }
     }
 }

@@ -10,6 +10,7 @@ use blob_store::StoreError;
 use metadata::{DeleteRefused, MetadataError, PushRefused};
 use oci::{Digest, ManifestError};
 
+use super::promotion::RuleVerdict;
 use crate::error::PullError;
 
 /// Why a push, a delete or a read of a hosted repository failed.
@@ -85,6 +86,21 @@ pub enum HostedError {
     /// A rule forbids it.
     #[error("{0}")]
     Denied(Arc<str>),
+    /// There is no such thing for the management API.
+    #[error("{0}")]
+    NotFound(Arc<str>),
+    /// A tag did not point to anything that is here, at the time asked for.
+    #[error("{0}")]
+    NotThen(Arc<str>),
+    /// What was asked for does not go with how things are now.
+    #[error("{0}")]
+    Conflict(Arc<str>),
+    /// What was asked for makes no sense.
+    #[error("{0}")]
+    Invalid(Arc<str>),
+    /// A promotion's rules are not all met.
+    #[error("{}", words(.0))]
+    RulesNotMet(Arc<[RuleVerdict]>),
     /// The caller must show who it is.
     #[error("pushing to '{repo_key}' needs a login: any user name, and the admin token of this server as the password")]
     Unauthorized {
@@ -100,6 +116,11 @@ pub enum HostedError {
     /// Our own disk or database failed.
     #[error("local storage failed: {0}")]
     Storage(Arc<str>),
+}
+
+fn words(verdicts: &[RuleVerdict]) -> String {
+    let failed = verdicts.iter().filter(|verdict| !verdict.passed);
+    failed.map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
 impl HostedError {
@@ -136,6 +157,9 @@ impl From<PushRefused> for HostedError {
         match refused {
             PushRefused::Missing { .. } => Self::ManifestBlobUnknown(text),
             PushRefused::WrongSize { .. } | PushRefused::OtherType { .. } => Self::ManifestInvalid(text),
+            PushRefused::Channel { .. } => {
+                Self::Denied(format!("{text}; push the version's tag first, then set the channel to it").into())
+            }
             PushRefused::Immutable { .. } => Self::Denied(format!("{text}; push under another tag").into()),
         }
     }

@@ -90,7 +90,7 @@ impl Hosted {
         };
         let _lock = self.locks.lock(&digest).await;
         self.uploads.store().put(&digest, bytes.clone()).await?;
-        let taken = self.metadata.push_manifest(&manifest, &|tag| route.repo.spec().is_immutable(tag)).await;
+        let taken = self.metadata.push_manifest(&manifest, route.repo.spec()).await;
         match taken {
             Ok(Ok(())) => {}
             Ok(Err(refused)) => {
@@ -99,12 +99,19 @@ impl Hosted {
             }
             Err(error) => return Err(error.into()),
         }
+        if !tags.is_empty() || subject.is_some() {
+            self.moved.notify_one();
+        }
         let manifest = CachedManifest::new(bytes, facts.media_type.clone(), digest);
         self.manifests.insert((digest, facts.media_type), Arc::new(manifest));
         Ok(PushedManifest { digest, subject, tags })
     }
 
-    async fn read_manifest(&self, digest: &Digest, media_type: MediaType) -> Result<Arc<CachedManifest>, HostedError> {
+    pub(super) async fn read_manifest(
+        &self,
+        digest: &Digest,
+        media_type: MediaType,
+    ) -> Result<Arc<CachedManifest>, HostedError> {
         let key = (*digest, media_type);
         if let Some(manifest) = self.manifests.get(&key) {
             return Ok(manifest);
@@ -136,6 +143,7 @@ pub(crate) async fn pull(core: &Core, route: &HostedRoute, reference: &Reference
     let unknown = || HostedError::ManifestUnknown(format!("{}:{reference}", route.name).into());
     let (digest, media_type, freshness) = found.ok_or_else(unknown)?;
     let manifest = hosted.read_manifest(&digest, media_type).await?;
+    hosted.pulls.note((repo, name), &digest);
     route.repo.counters().pulled(PullKind::Manifest, PullOutcome::Hit);
     Ok(manifest_answer(manifest, PullOutcome::Hit, freshness))
 }
@@ -171,7 +179,8 @@ fn to_json(referrer: &Referrer) -> String {
     serde_json::to_string(referrer).expect("text and numbers can be written")
 }
 
-async fn read(handle: &dyn BlobRead) -> std::io::Result<Bytes> {
+/// Reads a small blob whole.
+pub(super) async fn read(handle: &dyn BlobRead) -> std::io::Result<Bytes> {
     let size = handle.size();
     let most = oci::limits::MAX_MANIFEST_BYTES;
     if size > most as u64 {

@@ -12,15 +12,19 @@
 //! the database said that nobody needs them.
 
 mod access;
+mod address;
 mod append;
 mod blobs;
 mod catalog;
+mod channels;
 mod deletes;
 mod error;
 mod finish;
 mod locks;
 mod manifests;
 mod place;
+mod promotion;
+mod pulls;
 mod referrers;
 mod repository;
 mod sessions;
@@ -36,22 +40,30 @@ use oci::{Digest, MediaType};
 
 pub(crate) use self::access::authorize_push;
 pub use self::access::{Pusher, Shown};
+pub use self::address::{HostedAddress, InvalidHostedAddress, Wanted, parse_time, show_time};
 pub use self::append::{BodyStream, Chunk};
 pub use self::blobs::Mount;
 pub(crate) use self::blobs::{open as open_blob, stat as stat_blob};
 pub use self::catalog::CatalogPage;
 pub(crate) use self::catalog::list as catalog;
+pub use self::channels::{Channel, ChannelState, Channels, Follow};
 pub use self::error::HostedError;
 use self::locks::DigestLocks;
 pub(crate) use self::manifests::pull as pull_manifest;
 pub use self::manifests::{ManifestPush, PushedManifest};
 pub(crate) use self::place::HostedMap;
 pub use self::place::{At, Place};
+pub(crate) use self::promotion::find as find_hosted;
+pub use self::promotion::{
+    IfMoved, MovedTag, Promoted, Promotion, PromotionList, PromotionRequest, Promotions, RevertedPromotion, Rule,
+    RuleVerdict, Workflow, WorkflowRun, workflow_loop,
+};
+use self::pulls::Pulls;
 pub(crate) use self::referrers::list as list_referrers;
 pub use self::referrers::{ReferrersPage, ReferrersQuery};
 pub use self::repository::{HostedRepository, HostedRoute};
 use self::sessions::Sessions;
-pub use self::spec::{HostedSpec, PushLimits, PushPolicy};
+pub use self::spec::{HostedSpec, Immutability, PushLimits, PushPolicy};
 pub(crate) use self::tags::list as list_tags;
 use crate::pull::CachedManifest;
 
@@ -64,6 +76,10 @@ pub(crate) struct Hosted {
     metadata: Metadata,
     sessions: Sessions,
     locks: DigestLocks,
+    /// When manifests were last pulled.
+    pulls: Pulls,
+    /// Told when a tag moved, something refers to a manifest, or somebody approved: workflows and channels look then.
+    moved: tokio::sync::Notify,
     /// The bytes of manifests; which names have them is asked of the database each time.
     manifests: moka::sync::Cache<(Digest, MediaType), Arc<CachedManifest>>,
 }
@@ -79,6 +95,8 @@ impl Hosted {
             metadata,
             sessions: Sessions::default(),
             locks: DigestLocks::default(),
+            pulls: Pulls::default(),
+            moved: tokio::sync::Notify::new(),
             manifests: moka::sync::Cache::builder().weigher(weigh).max_capacity(MANIFEST_BYTES).build(),
         };
         hosted.take_over_sessions().await?;

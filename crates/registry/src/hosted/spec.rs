@@ -8,7 +8,10 @@ use std::time::Duration;
 use oci::{RegistryHost, RepoKey, Tag};
 use serde_json::Value;
 
+use super::channels::Channel;
+use super::promotion::{Workflow, WorkflowRun};
 use crate::repositories::TagPattern;
+use crate::retention::RetentionSpec;
 
 /// Who may push.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,6 +45,16 @@ impl PushPolicy {
     }
 }
 
+/// What of a repository never changes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Immutability {
+    /// The tags that its patterns name, and what they need.
+    #[default]
+    OfTags,
+    /// Everything that was pushed.
+    Whole,
+}
+
 /// How much one who pushes may have under way in a repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PushLimits {
@@ -70,6 +83,14 @@ pub struct HostedSpec {
     pub push: PushPolicy,
     /// Tags that never move and are never deleted once they are there.
     pub immutable_tags: Vec<TagPattern>,
+    /// Whether anything that was pushed may go.
+    pub immutability: Immutability,
+    /// Tags that move over immutable ones.
+    pub channels: Vec<Channel>,
+    /// Which tags go by themselves, or by a command; none, without.
+    pub retention: Option<RetentionSpec>,
+    /// What is promoted to it, and by which rules.
+    pub promote: Vec<Workflow>,
     /// Host names that address this repository alone.
     pub hosts: Vec<RegistryHost>,
     /// Listeners that address this repository alone.
@@ -81,8 +102,16 @@ pub struct HostedSpec {
 }
 
 impl HostedSpec {
+    /// The repositories whose pushes are promoted to this one.
+    pub(crate) fn takes_from(&self) -> impl Iterator<Item = &RepoKey> {
+        let on_push = self.promote.iter().filter(|workflow| workflow.run == WorkflowRun::OnPush);
+        on_push.map(|workflow| &workflow.from)
+    }
+
     /// Whether `tag` never moves here.
     pub(crate) fn is_immutable(&self, tag: &Tag) -> bool {
-        self.immutable_tags.iter().any(|pattern| pattern.matches(tag.as_ref()))
+        let named = || self.immutable_tags.iter().any(|pattern| pattern.matches(tag.as_ref()));
+        // A channel moves, whatever pattern it happens to match; what it points to does not.
+        self.channel(tag).is_none() && (self.immutability == Immutability::Whole || named())
     }
 }

@@ -17,6 +17,7 @@ use super::repository::Source;
 use super::view;
 use crate::core::Core;
 use crate::error::PullError;
+use crate::hosted::workflow_loop;
 
 /// A repository as shown to an administrator: no secrets.
 #[derive(Clone, Debug)]
@@ -202,6 +203,14 @@ impl RepositoryAdmin {
                 let message = format!("port {} belongs to repository '{}'", address.port(), other.key());
                 problems.push(FieldProblem { path: "listen".into(), message });
             }
+        }
+        let others = map.hosted().iter().filter(|other| other.spec().key != *spec.key());
+        let mut promoted: Vec<_> =
+            others.map(|other| (&other.spec().key, other.spec().takes_from().collect())).collect();
+        promoted.push((spec.key(), spec.takes_from()));
+        if let Some(key) = workflow_loop(&promoted) {
+            let message = format!("pushes to '{key}' would be promoted back to it; set run: hand on one of them");
+            problems.push(FieldProblem { path: "promote".into(), message });
         }
         if problems.is_empty() { Ok(()) } else { Err(RepositoryError::Invalid(problems)) }
     }

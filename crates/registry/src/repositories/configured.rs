@@ -57,6 +57,14 @@ impl ConfiguredRepository {
         }
     }
 
+    /// The repositories whose pushes are promoted to it.
+    pub fn takes_from(&self) -> Vec<&RepoKey> {
+        match self {
+            Self::Proxy(_) => Vec::new(),
+            Self::Hosted(spec) => spec.takes_from().collect(),
+        }
+    }
+
     /// Host names that address it alone.
     pub fn hosts(&self) -> &[RegistryHost] {
         match self {

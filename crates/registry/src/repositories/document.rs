@@ -11,6 +11,7 @@ mod foreign;
 mod hosted;
 mod limits;
 mod network;
+mod over_time;
 mod passthrough;
 mod reader;
 mod upstreams;

@@ -1,4 +1,4 @@
-//! Patterns for tags that never move: `*` stands for any run of characters, `?` for one.
+//! Patterns for tags: `*` stands for any run of characters, `?` for one.
 //!
 //! Must not know repositories. Invariant: matching is linear in pattern times text; no backtracking blow-up.
 
@@ -42,6 +42,12 @@ impl TagPattern {
             }
         }
         pattern[p..].iter().all(|c| *c == b'*')
+    }
+}
+
+impl std::fmt::Display for TagPattern {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
     }
 }
 

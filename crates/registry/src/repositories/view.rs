@@ -9,7 +9,7 @@ use super::network::NetworkSpec;
 use super::repository::Repository;
 use super::spec::UpstreamSpec;
 use crate::access::PassthroughRules;
-use crate::hosted::HostedRepository;
+use crate::hosted::{HostedRepository, Immutability};
 use crate::sources::Upstream;
 
 /// The document, with `key`, `source` and `upstream_state` added.
@@ -74,6 +74,10 @@ pub(super) fn hosted(repo: &HostedRepository) -> Value {
             "session_ttl": humantime::format_duration(spec.limits.session_ttl).to_string(),
         },
         "immutable_tags": spec.document.get("immutable_tags").cloned().unwrap_or_else(|| json!([])),
+        "channels": spec.document.get("channels").cloned().unwrap_or_else(|| json!({})),
+        "retention": spec.document.get("retention").cloned().unwrap_or_default(),
+        "promote": spec.document.get("promote").cloned().unwrap_or_else(|| json!([])),
+        "immutable": spec.immutability == Immutability::Whole,
         "hosts": spec.hosts,
         "listen": spec.listen.iter().map(ToString::to_string).collect::<Vec<_>>(),
     })

@@ -12,7 +12,7 @@ use oci::{Digest, DigestAlgorithm, MediaType, Reference, UploadId};
 use serde_json::{Value, json};
 use transship_registry::{
     Builtins, Chunk, ConfiguredRepository, HostedError, HostedRoute, ManifestPush, Metrics, Mount, Place, Provenance,
-    PullError, Pusher, Registry, RegistryConfig, RouteQuery, Shown, Stores, UpstreamDefaults,
+    PullError, Pusher, Registry, RegistryConfig, RouteQuery, Shown, Stores, TagsQuery, UpstreamDefaults,
 };
 
 use crate::harness::{collect, eventually, keys, uploads};
@@ -430,4 +430,34 @@ async fn pushing_is_for_whoever_shows_the_token() {
     ] {
         assert_eq!(allowed(route, shown), None, "{shown:?}");
     }
+}
+
+#[tokio::test]
+async fn retention_runs_by_itself_one_interval_after_it_was_set() {
+    let retention = json!({ "rules": [{ "keep_last": 1 }], "interval": "1h" });
+    let house = House::with(json!({ "retention": retention })).await;
+    house.push("lab/app", b"{}").await.unwrap();
+    for tag in ["a", "b"] {
+        house.tag("lab/app", tag, &image(&[])).await.unwrap();
+    }
+    let key = "lab".parse().unwrap();
+    let tags = async |house: &House| {
+        house.registry.list_tags(&house.place("lab/app"), &TagsQuery::default()).await.unwrap().tags.len()
+    };
+    let plan = house.registry.retention().plan(&key).await.unwrap();
+    assert_eq!((plan.deletes, tags(&house).await), (1, 2), "it was set a moment ago");
+    // As if it had run two hours ago.
+    let house = house.crash(async |folder| {
+        let metadata = metadata(folder).await;
+        let ago = SystemTime::now() - Duration::from_hours(2);
+        metadata.note_done("retention", &"lab".parse().unwrap(), ago).await.unwrap();
+        metadata.close().await;
+    });
+    let house = house.await;
+    while tags(&house).await == 2 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let history = house.registry.tags_over_time().history(&key, "app".parse().unwrap(), &"a".parse().unwrap(), 1).await;
+    let moved = history.unwrap().moves.remove(0);
+    assert_eq!((moved.how.as_str(), moved.by.as_str()), ("retention", "retention"));
 }

@@ -7,15 +7,20 @@ pub(crate) mod check;
 pub(crate) mod exchanges;
 pub(crate) mod explain;
 pub(crate) mod json_body;
+pub(crate) mod over_time;
+pub(crate) mod promotions;
 pub(crate) mod repos;
+pub(crate) mod tags;
 pub(crate) mod upstreams;
 
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
-use axum::extract::{Request, State};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -70,6 +75,29 @@ fn once<'a>(pairs: &'a [(String, String)], name: &str) -> Result<Option<&'a str>
         return Err(Failure::new(StatusCode::BAD_REQUEST, ErrorCode::Unsupported, message));
     }
     Ok(first)
+}
+
+/// The query as it came, when it has only these parameters.
+fn known_pairs(
+    pairs: Result<Query<Vec<(String, String)>>, QueryRejection>,
+    known: &[&str],
+) -> Result<Vec<(String, String)>, Failure> {
+    let bad = |message: String| Failure::new(StatusCode::BAD_REQUEST, ErrorCode::Unsupported, message);
+    let Query(pairs) = pairs.map_err(|rejection| bad(rejection.body_text()))?;
+    match pairs.iter().find(|(name, _)| !known.contains(&name.as_str())) {
+        Some((unknown, _)) => Err(bad(format!("{unknown}: unknown parameter; there are {}", known.join(", ")))),
+        None => Ok(pairs),
+    }
+}
+
+/// A query parameter that may stand once, read.
+fn parsed<T: FromStr<Err: fmt::Display>>(pairs: &[(String, String)], name: &str) -> Result<Option<T>, Failure> {
+    let read = |text: &str| {
+        text.parse().map_err(|error: T::Err| {
+            Failure::new(StatusCode::BAD_REQUEST, ErrorCode::Unsupported, format!("{name}: {error}"))
+        })
+    };
+    once(pairs, name)?.map(read).transpose()
 }
 
 /// Lets a call pass that shows the admin token.

@@ -6,14 +6,17 @@
 use std::time::Duration;
 
 use http::{HeaderValue, StatusCode};
-use oci::ErrorCode;
-use registry::HostedError;
+use oci::{ErrorCode, ErrorEntry};
+use registry::{HostedError, RuleVerdict};
+use serde_json::json;
 
 /// What each refusal is answered with.
 pub(super) fn status_of(error: &HostedError) -> (StatusCode, ErrorCode) {
     match error {
-        HostedError::NameUnknown(_) => (StatusCode::NOT_FOUND, ErrorCode::NameUnknown),
-        HostedError::ManifestUnknown(_) => (StatusCode::NOT_FOUND, ErrorCode::ManifestUnknown),
+        HostedError::NameUnknown(_) | HostedError::NotFound(_) => (StatusCode::NOT_FOUND, ErrorCode::NameUnknown),
+        HostedError::ManifestUnknown(_) | HostedError::NotThen(_) => {
+            (StatusCode::NOT_FOUND, ErrorCode::ManifestUnknown)
+        }
         HostedError::BlobUnknown(_) => (StatusCode::NOT_FOUND, ErrorCode::BlobUnknown),
         HostedError::UploadUnknown => (StatusCode::NOT_FOUND, ErrorCode::BlobUploadUnknown),
         HostedError::OutOfOrder { .. } => (StatusCode::RANGE_NOT_SATISFIABLE, ErrorCode::BlobUploadInvalid),
@@ -25,7 +28,9 @@ pub(super) fn status_of(error: &HostedError) -> (StatusCode, ErrorCode) {
         HostedError::ManifestBlobUnknown(_) => (StatusCode::BAD_REQUEST, ErrorCode::ManifestBlobUnknown),
         HostedError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::SizeInvalid),
         HostedError::TooMany { .. } => (StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooManyRequests),
-        HostedError::Denied(_) => (StatusCode::FORBIDDEN, ErrorCode::Denied),
+        HostedError::Denied(_) | HostedError::RulesNotMet(_) => (StatusCode::FORBIDDEN, ErrorCode::Denied),
+        HostedError::Conflict(_) => (StatusCode::CONFLICT, ErrorCode::Denied),
+        HostedError::Invalid(_) => (StatusCode::BAD_REQUEST, ErrorCode::Unsupported),
         HostedError::Unauthorized { .. } => (StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized),
         HostedError::NoSpace => (StatusCode::INSUFFICIENT_STORAGE, ErrorCode::Unknown),
         HostedError::Damaged(_) | HostedError::Storage(_) => (StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Unknown),
@@ -48,11 +53,27 @@ pub(super) fn retry_after(error: &HostedError) -> Option<Duration> {
         | HostedError::ManifestBlobUnknown(_)
         | HostedError::TooLarge { .. }
         | HostedError::Denied(_)
+        | HostedError::NotFound(_)
+        | HostedError::NotThen(_)
+        | HostedError::Conflict(_)
+        | HostedError::Invalid(_)
+        | HostedError::RulesNotMet(_)
         | HostedError::Unauthorized { .. }
         | HostedError::NoSpace
         | HostedError::Damaged(_)
         | HostedError::Storage(_) => None,
     }
+}
+
+/// The errors of a promotion that was refused: one for each rule that is not met.
+pub(super) fn entries_of(error: &HostedError) -> Option<Vec<ErrorEntry>> {
+    let HostedError::RulesNotMet(verdicts) = error else { return None };
+    let entry = |verdict: &RuleVerdict| ErrorEntry {
+        code: ErrorCode::Denied,
+        message: verdict.to_string(),
+        detail: json!({ "rule": verdict.rule, "evidence": verdict.evidence, "advice": verdict.advice }),
+    };
+    Some(verdicts.iter().filter(|verdict| !verdict.passed).map(entry).collect())
 }
 
 /// Where an upload goes on, for a chunk that came out of order.

@@ -112,3 +112,13 @@ pub(crate) fn check_claims(
         }
     }
 }
+
+/// Finds repositories whose pushes would be promoted back to them.
+pub(crate) fn check_workflows(specs: &[ConfiguredRepository], document: &Node, problems: &mut Vec<Problem>) {
+    let promoted: Vec<_> = specs.iter().map(|spec| (spec.key(), spec.takes_from())).collect();
+    if let Some(key) = registry::workflow_loop(&promoted) {
+        let path = format!("repos.{key}.promote");
+        let message = format!("pushes to '{key}' would be promoted back to it; set run: hand on one of them");
+        problems.push(Problem::new(document.origin_of(&path), path, message));
+    }
+}

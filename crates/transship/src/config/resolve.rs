@@ -175,6 +175,7 @@ impl Sources {
         let listen = raw.listen.unwrap_or_else(|| vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 5000))]);
         let repositories = repositories::read(document, raw.cache.fill_on_range.as_deref(), problems);
         repositories::check_claims(&repositories, &listen, document, problems);
+        repositories::check_workflows(&repositories, document, problems);
         let cache_dir = raw.cache_dir.or_else(default_cache_dir);
         if cache_dir.is_none() {
             let message =

@@ -63,6 +63,8 @@ fn of_kind(kind: &str) -> Map<String, Value> {
         "number" => json!({ "type": ["integer", "string"] }),
         "size" => json!({ "type": ["string", "integer"] }),
         "object of strings" => json!({ "type": "object", "additionalProperties": { "type": "string" } }),
+        "map of objects" => json!({ "type": ["object", "null"], "additionalProperties": { "type": "object" } }),
+        "list of objects" => json!({ "type": "array", "items": { "type": "object" } }),
         list if list.starts_with("list") => {
             json!({ "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }] })
         }

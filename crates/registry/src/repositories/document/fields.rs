@@ -25,7 +25,7 @@ pub const FIELDS: &[FieldDoc] = &[
         "kind",
         "string",
         "proxy",
-        "What the repository is: `proxy`, a cache in front of an upstream, or `hosted`, a place for pushes ([hosted](hosted.md)). A hosted one has `push`, `push_limits`, `immutable_tags`, `hosts` and `listen`, and none of the other fields.",
+        "What the repository is: `proxy`, a cache in front of an upstream, or `hosted`, a place for pushes ([hosted](hosted.md)). A hosted one has the fields that say so, `immutable_tags`, `hosts` and `listen`, and none of the others.",
     ),
     doc(
         "push",
@@ -280,6 +280,36 @@ pub const FIELDS: &[FieldDoc] = &[
         "list of patterns",
         "[]",
         "Tags that never move (`*` and `?`). Of a proxy: asked for once, then never again. Of a hosted repository: once pushed, neither overwritten nor deleted, nor is what they need.",
+    ),
+    doc(
+        "immutable",
+        "boolean",
+        "false",
+        "Of a hosted repository: whether everything in it is immutable. Every tag can be pushed once; nothing can be deleted.",
+    ),
+    doc(
+        "channels",
+        "map of objects",
+        "{}",
+        "Of a hosted repository: tags that move over immutable ones, like `stable: { over: \"v*\" }`; with `follow: latest` to the highest semantic version by themselves, with `prereleases: true` also to pre-releases. See [tags](tags.md).",
+    ),
+    doc(
+        "retention.rules",
+        "list of objects",
+        "",
+        "Of a hosted repository: which tags stay: `tags` (patterns), `keep_last` (a number), `keep_newer_than`, `keep_pulled_within` (times), `keep_matching` (patterns), `order` (`time` or `semver`), `delete_immutable`. A tag goes when a rule is about it and nothing keeps it. See [retention](retention.md).",
+    ),
+    doc(
+        "retention.interval",
+        "duration",
+        "",
+        "Of a hosted repository: how often retention runs by itself. Without it, only `transship retention run` does. At least `1m`.",
+    ),
+    doc(
+        "promote",
+        "list of objects",
+        "[]",
+        "Of a hosted repository: what is promoted to it: `from` (a repository), `when` (patterns of tags), `require` (rules), `run` (`push`: a push starts it; `hand`: only `transship promote`, by the same rules). See [promotion](promotion.md).",
     ),
     doc(
         "fill_on_range",

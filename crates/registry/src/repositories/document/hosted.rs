@@ -11,15 +11,26 @@ use serde_json::Value;
 use super::parse_listen;
 use super::reader::Reader;
 use super::{FieldProblem, Provenance};
-use crate::hosted::{HostedSpec, PushLimits, PushPolicy};
+use crate::hosted::{HostedSpec, Immutability, PushLimits, PushPolicy};
 use crate::repositories::pattern::TagPattern;
 use crate::repositories::size::parse_size;
 use crate::repositories::spec::parse_duration;
 
 /// What a hosted repository's document may hold.
-const HOSTED: [&str; 6] = ["kind", "push", "push_limits", "immutable_tags", "hosts", "listen"];
+const HOSTED: [&str; 10] = [
+    "kind",
+    "push",
+    "push_limits",
+    "immutable_tags",
+    "immutable",
+    "channels",
+    "retention",
+    "promote",
+    "hosts",
+    "listen",
+];
 /// Of these, what only a hosted one's may.
-const HOSTED_ONLY: [&str; 2] = ["push", "push_limits"];
+const HOSTED_ONLY: [&str; 6] = ["push", "push_limits", "immutable", "channels", "retention", "promote"];
 
 /// A session that rests for less may be given up while its client is at work.
 const SHORTEST_TTL: Duration = Duration::from_mins(1);
@@ -49,12 +60,28 @@ pub(crate) fn read_hosted(
     let push = read.parsed("push", PushPolicy::parse).unwrap_or_default();
     let limits = read.section("push_limits", Reader::push_limits).unwrap_or_default();
     let immutable_tags = read.list("immutable_tags", TagPattern::parse);
+    let immutability = if read.flag("immutable") == Some(true) { Immutability::Whole } else { Immutability::OfTags };
     let hosts = read.list("hosts", |text| text.parse::<RegistryHost>().map_err(|e| e.to_string()));
     let listen = read.list("listen", parse_listen);
+    let channels = read.channels(immutability == Immutability::Whole);
+    let retention = read.retention();
+    let promote = read.promote(&key);
     if read.has_problems() {
         return Err(read.into_problems());
     }
-    Ok(HostedSpec { key, push, immutable_tags, hosts, listen, limits, document: document.clone() })
+    Ok(HostedSpec {
+        key,
+        push,
+        immutable_tags,
+        immutability,
+        channels,
+        retention,
+        promote,
+        hosts,
+        listen,
+        limits,
+        document: document.clone(),
+    })
 }
 
 impl Reader<'_> {

@@ -72,6 +72,10 @@ pub(crate) async fn answer(
             request.admit(&name, &Action::Referrers(digest), record)?;
             Err(unsupported::method("GET, HEAD"))
         }
+        V2Path::ManifestAt { name, tag, .. } => {
+            request.admit(&name, &Action::Manifest(tag.into()), record)?;
+            Err(unsupported::method("GET, HEAD"))
+        }
         V2Path::Base | V2Path::Catalog => Err(unsupported::method("GET, HEAD")),
     }
 }

@@ -1,0 +1,175 @@
+//! Promotions as rows: what is copied, what is noted as brought, and what taking one back leaves alone.
+
+use std::time::SystemTime;
+
+use metadata::{
+    Copied, Metadata, NewManifest, NewPromotion, PromotionId, PromotionRefused, PromotionState, Rehearsal,
+    RevertRefused, TagCause, TagMove, TagRefused, Tagged,
+};
+use oci::{Digest, ManifestFacts, RepoKey, RepositoryName, Tag};
+
+use crate::fixture::{Fixture, digest, parse};
+
+struct Rows {
+    _fixture: Fixture,
+    metadata: Metadata,
+    name: RepositoryName,
+}
+
+fn never(_: &Tag) -> bool {
+    false
+}
+
+impl Rows {
+    async fn new() -> Self {
+        let fixture = Fixture::new();
+        let metadata = fixture.open().await;
+        Self { _fixture: fixture, metadata, name: parse("app") }
+    }
+
+    async fn blob(&self, repo: &str, of: &str) -> Digest {
+        let digest = digest(of);
+        self.metadata.link_hosted_blob(&parse(repo), &self.name, (&digest, 5), None).await.unwrap();
+        digest
+    }
+
+    /// Pushes an index of `children`, each of 5 bytes, that may name a subject.
+    async fn push(&self, repo: &str, of: &str, children: &[Digest], subject: Option<&Digest>, tags: &[&str]) -> Digest {
+        let kind = "application/vnd.oci.image.index.v1+json";
+        let descriptor = |digest: &Digest| format!(r#"{{"mediaType":"{kind}","digest":"{digest}","size":5}}"#);
+        let children: Vec<String> = children.iter().map(descriptor).collect();
+        let subject = subject.map(|subject| format!(r#","subject":{}"#, descriptor(subject))).unwrap_or_default();
+        let text = format!(r#"{{"mediaType":"{kind}","manifests":[{}]{subject}}}"#, children.join(","));
+        let (digest, tags) = (digest(of), tags.iter().map(|tag| parse(tag)).collect::<Vec<Tag>>());
+        let facts = ManifestFacts::parse(text.as_bytes(), None).unwrap();
+        let referrer = facts.subject.is_some().then(|| (String::from("{}"), None));
+        let (repo, name) = (parse(repo), &self.name);
+        let manifest = NewManifest {
+            repo: &repo,
+            name,
+            digest: &digest,
+            size: 5,
+            facts: &facts,
+            referrer,
+            tags: &tags,
+            principal: "admin",
+        };
+        self.metadata.push_manifest(&manifest, &never).await.unwrap().unwrap();
+        digest
+    }
+
+    async fn promote(&self, id: &str, of: &str, tag: &str, rehearsal: Rehearsal) -> Result<Copied, PromotionRefused> {
+        let (dev, prod): (RepoKey, RepoKey) = (parse("dev"), parse("prod"));
+        let promotion = NewPromotion {
+            id: &id.parse().unwrap(),
+            from: (&dev, &self.name),
+            from_reference: "1",
+            to: (&prod, &self.name),
+            tag: &parse(tag),
+            digest: &digest(of),
+            principal: "admin",
+            workflow: None,
+            rules: "[]",
+        };
+        self.metadata.promote(&promotion, rehearsal, &never).await.unwrap()
+    }
+
+    async fn revert(&self, id: &str) -> Result<(usize, usize), RevertRefused> {
+        let id: PromotionId = id.parse().unwrap();
+        let reverted = self.metadata.revert_promotion(&id, "admin", &never, &never).await.unwrap();
+        reverted.map(|reverted| (reverted.manifests.len(), reverted.blobs.len()))
+    }
+
+    async fn has(&self, of: &str) -> bool {
+        let prod = parse("prod");
+        let manifest = self.metadata.find_hosted_manifest(&prod, &self.name, &digest(of)).await.unwrap();
+        manifest.is_some() || self.metadata.find_hosted_blob(&prod, &self.name, &digest(of)).await.unwrap().is_some()
+    }
+}
+
+#[tokio::test]
+async fn two_promotions_that_share_content_are_taken_back_without_hurting_each_other() {
+    let rows = Rows::new().await;
+    let (shared, own) = (rows.blob("dev", "shared").await, rows.blob("dev", "own").await);
+    let child = rows.push("dev", "child", &[shared], None, &[]).await;
+    rows.push("dev", "first", &[child, own], None, &[]).await;
+    let second = rows.push("dev", "second", &[child], None, &[]).await;
+    rows.push("dev", "signature", &[], Some(&second), &[]).await;
+    let copied = rows.promote("a", "first", "1", Rehearsal::No).await.unwrap();
+    assert_eq!((copied.manifests, copied.brought_blobs.len()), (2, 2));
+    let copied = rows.promote("b", "second", "2", Rehearsal::No).await.unwrap();
+    assert_eq!((copied.manifests, copied.brought_manifests.len(), copied.brought_blobs.len()), (3, 2, 0));
+    assert_eq!(rows.revert("a").await, Ok((1, 1)), "the first index and the blob of its own");
+    for (of, there) in [("first", false), ("own", false), ("child", true), ("shared", true), ("signature", true)] {
+        assert_eq!(rows.has(of).await, there, "{of}");
+    }
+    assert_eq!(rows.revert("b").await, Ok((2, 0)), "what the first brought is nobody's to take any more");
+    assert!(rows.has("child").await && !rows.has("second").await && !rows.has("signature").await);
+    assert_eq!(rows.revert("b").await, Err(RevertRefused::NotDone(PromotionState::Reverted)));
+}
+
+#[tokio::test]
+async fn what_was_pushed_since_or_is_tagged_stays() {
+    let rows = Rows::new().await;
+    let layer = rows.blob("dev", "layer").await;
+    rows.push("dev", "image", &[layer], None, &[]).await;
+    rows.promote("a", "image", "1", Rehearsal::No).await.unwrap();
+    let now = || std::time::SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis();
+    let promoted = now();
+    while now() == promoted {
+        tokio::task::yield_now().await;
+    }
+    rows.blob("prod", "layer").await;
+    rows.push("prod", "image", &[layer], None, &[]).await;
+    assert_eq!(rows.revert("a").await, Ok((0, 0)), "somebody pushed it, too");
+    assert!(rows.has("image").await && rows.has("layer").await);
+    rows.push("dev", "other", &[layer], None, &[]).await;
+    rows.promote("b", "other", "1", Rehearsal::No).await.unwrap();
+    rows.promote("c", "other", "2", Rehearsal::No).await.unwrap();
+    assert_eq!(rows.revert("b").await, Ok((0, 0)), "tag 2 has it");
+    assert!(rows.has("other").await);
+}
+
+#[tokio::test]
+async fn a_rehearsal_and_a_refusal_leave_nothing() {
+    let rows = Rows::new().await;
+    let layer = rows.blob("dev", "layer").await;
+    rows.push("dev", "image", &[layer], None, &[]).await;
+    let tried = rows.promote("a", "image", "1", Rehearsal::Only).await.unwrap();
+    assert_eq!((tried.brought_manifests.len(), tried.tags.len()), (1, 1));
+    assert!(!rows.has("image").await && !rows.has("layer").await);
+    assert!(rows.metadata.find_promotion(&"a".parse().unwrap()).await.unwrap().is_none());
+    // The source lost a layer.
+    let place = (&parse("dev"), &rows.name);
+    rows.metadata.delete_hosted_blob(place, &layer, &never).await.unwrap().unwrap();
+    let refused = rows.promote("a", "image", "1", Rehearsal::No).await;
+    assert!(matches!(refused, Err(PromotionRefused::Incomplete { digest, .. }) if digest == layer), "{refused:?}");
+    assert!(!rows.has("image").await);
+    let missing = rows.promote("a", "nothing", "1", Rehearsal::No).await;
+    assert!(matches!(missing, Err(PromotionRefused::NotThere { .. })), "{missing:?}");
+}
+
+#[tokio::test]
+async fn a_tag_is_set_only_as_it_was_seen_and_only_to_what_is_there() {
+    let rows = Rows::new().await;
+    let (one, two) = (rows.push("dev", "one", &[], None, &["t"]).await, rows.push("dev", "two", &[], None, &[]).await);
+    let (repo, tag) = (parse("dev"), parse("t"));
+    let set = async |to: &str, seen: &Digest| {
+        let by = TagMove::new("admin", TagCause::Rollback);
+        rows.metadata.set_hosted_tag((&repo, &rows.name, &tag), &digest(to), Some(seen), by, &never).await.unwrap()
+    };
+    assert_eq!(set("two", &two).await, Err(TagRefused::MovedMeanwhile));
+    assert_eq!(set("nothing", &one).await, Err(TagRefused::NotThere(digest("nothing"))));
+    assert_eq!(set("two", &one).await, Ok(Tagged::Moved(Some(one))));
+    assert_eq!(set("two", &two).await, Ok(Tagged::Already));
+    let events = rows.metadata.hosted_tag_history(&repo, &rows.name, &tag, 10).await.unwrap();
+    let causes: Vec<_> = events.iter().map(|event| (event.digest, event.cause)).collect();
+    assert_eq!(causes, [(Some(two), TagCause::Rollback), (Some(one), TagCause::Push)]);
+    let by = TagMove::new("admin", TagCause::Retention);
+    assert!(!rows.metadata.expire_hosted_tag((&repo, &rows.name, &tag), &one, by).await.unwrap());
+    assert!(rows.metadata.expire_hosted_tag((&repo, &rows.name, &tag), &two, by).await.unwrap());
+    let unhandled = rows.metadata.unhandled_tag_events(10).await.unwrap();
+    assert_eq!(unhandled.len(), 3);
+    rows.metadata.tag_events_handled(unhandled[1].id).await.unwrap();
+    assert_eq!(rows.metadata.unhandled_tag_events(10).await.unwrap(), unhandled[2..]);
+}

@@ -1,0 +1,237 @@
+//! Retention: which tags of a hosted repository go, said before it is done.
+//!
+//! Must not know HTTP. Invariants: what is run is the plan that was shown, or it is refused; a tag that moved since the plan
+//! stays; only tags go, bytes are garbage collection's.
+
+mod rules;
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use metadata::{TagCause, TagFacts, TagMove};
+use oci::{Digest, RepoKey};
+use serde::{Deserialize, Serialize};
+
+pub(crate) use self::rules::version;
+use self::rules::{Clock, Holding, Verdict, judge};
+pub use self::rules::{Held, Order, RetentionRule, RetentionSpec};
+use crate::core::Core;
+use crate::hosted::{HostedError, HostedRepository, Shown, authorize_push, find_hosted, show_time};
+
+/// Most tags of a repository that a plan looks at.
+const MOST_TAGS: usize = 200_000;
+/// Tags read at once.
+const PAGE: u32 = 1000;
+/// Who deletes when nobody asks.
+const BY_ITSELF: &str = "retention";
+/// Under this name it is noted when retention last ran by itself.
+const RAN: &str = "retention";
+
+/// The handle on retention.
+#[derive(Clone, Debug)]
+pub struct Retention {
+    core: Arc<Core>,
+}
+
+/// What would go.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RetentionPlan {
+    /// The repository.
+    pub repository: String,
+    /// What to give to run it. The same tags to delete have the same id.
+    pub id: String,
+    /// How many tags go.
+    pub deletes: usize,
+    /// How many stay.
+    pub keeps: usize,
+    /// All tags, by name.
+    pub tags: Vec<PlannedTag>,
+}
+
+/// A tag in a plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedTag {
+    /// The name.
+    pub name: String,
+    /// The tag.
+    pub tag: String,
+    /// Where it points.
+    pub digest: String,
+    /// When it was last pushed.
+    pub pushed_at: String,
+    /// When its manifest was last pulled.
+    pub pulled_at: Option<String>,
+    /// `keep` or `delete`.
+    pub verdict: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// What was done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RetentionRun {
+    /// The repository.
+    pub repository: String,
+    /// The plan.
+    pub id: String,
+    /// Tags that went, as `name:tag`.
+    pub deleted: Vec<String>,
+    /// Tags that moved meanwhile, and stay.
+    pub moved: Vec<String>,
+}
+
+struct Planned {
+    plan: RetentionPlan,
+    to_delete: Vec<TagFacts>,
+}
+
+impl Retention {
+    pub(crate) fn new(core: Arc<Core>) -> Self {
+        Self { core }
+    }
+
+    /// Says what would go now.
+    pub async fn plan(&self, key: &RepoKey) -> Result<RetentionPlan, HostedError> {
+        let repo = find_hosted(&self.core, key)?;
+        Ok(self.make_plan(&repo).await?.plan)
+    }
+
+    /// Does what the plan says.
+    ///
+    /// # Errors
+    /// `Conflict` when the plan is another now.
+    pub async fn run(&self, key: &RepoKey, id: &str, shown: Shown) -> Result<RetentionRun, HostedError> {
+        let repo = find_hosted(&self.core, key)?;
+        let pusher = authorize_push(&repo, shown)?;
+        let planned = self.make_plan(&repo).await?;
+        if planned.plan.id != id {
+            let now = &planned.plan;
+            let text = format!(
+                "the plan is {} now, and deletes {} tags: look at it, and run that one; nothing was deleted",
+                now.id, now.deletes
+            );
+            return Err(HostedError::Conflict(text.into()));
+        }
+        self.carry_out(key, planned, pusher.as_str()).await
+    }
+
+    /// Runs where it is due.
+    pub(crate) async fn run_due(&self) {
+        let map = self.core.map().clone();
+        for repo in map.hosted().iter() {
+            let Some(interval) = repo.spec().retention.as_ref().and_then(|retention| retention.interval) else {
+                continue;
+            };
+            let key = &repo.spec().key;
+            if let Err(error) = self.run_if_due(repo, interval).await {
+                tracing::warn!(repo_key = %key, %error, "retention could not run; it is tried again");
+            }
+        }
+    }
+
+    async fn run_if_due(&self, repo: &Arc<HostedRepository>, interval: std::time::Duration) -> Result<(), HostedError> {
+        let (key, metadata, now) = (&repo.spec().key, &self.core.metadata, SystemTime::now());
+        let Some(last) = metadata.last_done(RAN, key).await? else {
+            // Set a moment ago: there is an interval's time to look at a plan.
+            return Ok(metadata.note_done(RAN, key, now).await?);
+        };
+        // A clock that was set back is no reason to wait for years.
+        if last <= now && now.duration_since(last).is_ok_and(|ago| ago < interval) {
+            return Ok(());
+        }
+        let planned = self.make_plan(repo).await?;
+        self.carry_out(key, planned, BY_ITSELF).await?;
+        Ok(metadata.note_done(RAN, key, now).await?)
+    }
+
+    async fn make_plan(&self, repo: &HostedRepository) -> Result<Planned, HostedError> {
+        let spec = repo.spec();
+        let Some(retention) = &spec.retention else {
+            let text = format!("the repository '{}' has no retention: every tag stays until it is deleted", spec.key);
+            return Err(HostedError::Conflict(text.into()));
+        };
+        // What was pulled a moment ago counts.
+        self.core.hosted.flush_pulls().await?;
+        let metadata = &self.core.metadata;
+        let clock = Clock { now: SystemTime::now(), pulls_known_since: metadata.pulls_known_since().await? };
+        let facts = self.facts(&spec.key).await?;
+        let (mut tags, mut to_delete) = (Vec::with_capacity(facts.len()), Vec::new());
+        for of_name in facts.chunk_by(|a, b| a.name == b.name) {
+            let verdicts = judge(&retention.rules, of_name, clock, |facts| holding(repo, facts));
+            for (facts, verdict) in of_name.iter().zip(verdicts) {
+                if matches!(verdict, Verdict::Delete(_)) {
+                    to_delete.push(facts.clone());
+                }
+                tags.push(planned(facts, verdict));
+            }
+        }
+        let lines = to_delete.iter().map(|facts| format!("{} {} {}\n", facts.name, facts.tag, facts.digest));
+        let id = Digest::sha256_of(format!("{}\n{}", spec.key, lines.collect::<String>()).as_bytes());
+        let plan = RetentionPlan {
+            repository: spec.key.to_string(),
+            id: id.hex().chars().take(16).collect(),
+            deletes: to_delete.len(),
+            keeps: tags.len() - to_delete.len(),
+            tags,
+        };
+        Ok(Planned { plan, to_delete })
+    }
+
+    async fn facts(&self, key: &RepoKey) -> Result<Vec<TagFacts>, HostedError> {
+        let mut facts: Vec<TagFacts> = Vec::new();
+        loop {
+            let after = facts.last().map(|last| (last.name.to_string(), last.tag.to_string())).unwrap_or_default();
+            let page = self.core.metadata.hosted_tag_facts(key, (&after.0, &after.1), PAGE).await?;
+            let last = page.len() < PAGE as usize;
+            facts.extend(page);
+            if last {
+                return Ok(facts);
+            }
+            if facts.len() > MOST_TAGS {
+                let text = format!("'{key}' has more than {MOST_TAGS} tags, which is the most that a plan looks at");
+                return Err(HostedError::Conflict(text.into()));
+            }
+        }
+    }
+
+    async fn carry_out(&self, key: &RepoKey, planned: Planned, by: &str) -> Result<RetentionRun, HostedError> {
+        let Planned { plan, to_delete } = planned;
+        let (mut deleted, mut moved) = (Vec::new(), Vec::new());
+        for facts in &to_delete {
+            let by = TagMove::new(by, TagCause::Retention);
+            let tag = (key, &facts.name, &facts.tag);
+            let gone = self.core.metadata.expire_hosted_tag(tag, &facts.digest, by).await?;
+            let shown = format!("{}:{}", facts.name, facts.tag);
+            if gone { deleted.push(shown) } else { moved.push(shown) }
+        }
+        if !deleted.is_empty() {
+            tracing::info!(repo_key = %key, plan = plan.id, deleted = deleted.len(), by, "retention deleted tags");
+        }
+        self.core.metadata.prune_pulls().await?;
+        Ok(RetentionRun { repository: plan.repository, id: plan.id, deleted, moved })
+    }
+}
+
+fn holding(repo: &HostedRepository, facts: &TagFacts) -> Option<Holding> {
+    let spec = repo.spec();
+    if spec.channel(&facts.tag).is_some() {
+        return Some(Holding::Channel);
+    }
+    spec.is_immutable(&facts.tag).then_some(Holding::Immutable)
+}
+
+fn planned(facts: &TagFacts, verdict: Verdict) -> PlannedTag {
+    let (verdict, reason) = match verdict {
+        Verdict::Keep(reason) => ("keep", reason),
+        Verdict::Delete(reason) => ("delete", reason),
+    };
+    PlannedTag {
+        name: facts.name.to_string(),
+        tag: facts.tag.to_string(),
+        digest: facts.digest.to_string(),
+        pushed_at: show_time(facts.tagged_at),
+        pulled_at: facts.pulled_at.map(show_time),
+        verdict: verdict.to_owned(),
+        reason,
+    }
+}
