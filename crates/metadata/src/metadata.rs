@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use sqlx::{Sqlite, SqlitePool, Transaction};
+use sqlx::{Connection as _, Sqlite, SqlitePool, Transaction};
 
 use crate::error::MetadataError;
 use crate::open;
@@ -73,14 +73,31 @@ impl Metadata {
 
     /// Starts a transaction that holds the write lock from its first statement on. Dropping it undoes it.
     pub(crate) async fn begin(&self) -> Result<Transaction<'static, Sqlite>, MetadataError> {
-        Ok(self.shared.writer.begin_with(sql::BEGIN).await?)
+        self.begin_with(sql::BEGIN).await
     }
 
     /// The same, with a commit that survives a power loss (SQLite's `synchronous=FULL`): for what a client is told of as
     /// done. How the connection syncs is set by each transaction for itself; a single statement after this one syncs too,
     /// which is slower and no harm.
     pub(crate) async fn begin_durable(&self) -> Result<Transaction<'static, Sqlite>, MetadataError> {
-        Ok(self.shared.writer.begin_with(sql::BEGIN_DURABLE).await?)
+        self.begin_with(sql::BEGIN_DURABLE).await
+    }
+
+    /// SQLite ends a transaction by itself when the disk is full; the connection then counts one too many from there on and
+    /// takes no further one. It is replaced.
+    async fn begin_with(&self, statement: &'static str) -> Result<Transaction<'static, Sqlite>, MetadataError> {
+        let begun = self.shared.writer.begin_with(statement).await;
+        if !matches!(begun, Err(sqlx::Error::InvalidSavePointStatement)) {
+            return Ok(begun?);
+        }
+        let connection = self.shared.writer.acquire().await?;
+        if connection.is_in_transaction() {
+            connection.close().await?;
+        } else {
+            // Somebody else has replaced it meanwhile.
+            drop(connection);
+        }
+        Ok(self.shared.writer.begin_with(statement).await?)
     }
 
     /// Tells this opening of the database from all others: sequence numbers are only compared within one.
@@ -93,4 +110,25 @@ impl Metadata {
 fn session() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::Executor as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_transaction_that_sqlite_ends_by_itself_does_not_end_writing() {
+        let directory = tempfile::tempdir().unwrap();
+        let keys = SealingKeys::new(crate::SealingKey::from_bytes(&[7; 32]), vec![]);
+        let metadata = Metadata::open(&directory.path().join("test.db"), keys).await.unwrap();
+        for _ in 0..3 {
+            let mut transaction = metadata.begin_durable().await.unwrap();
+            // What SQLite does when the disk is full (sqlite.org/lang_transaction.html, "Response To Errors").
+            transaction.execute("ROLLBACK").await.unwrap();
+            drop(transaction);
+            metadata.begin().await.unwrap().commit().await.unwrap();
+        }
+    }
 }
