@@ -5,6 +5,7 @@
 //! Invariants: a file's name is an id that this process or a former one made; an upload gets a name as a blob only through
 //! [`Uploads::publish`], whose caller has compared the digest.
 
+mod reserve;
 mod upload;
 
 use std::fs::{self, OpenOptions};

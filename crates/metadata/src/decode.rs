@@ -58,6 +58,10 @@ impl Columns<'_> {
         millis.map(|_| self.time(column)).transpose()
     }
 
+    pub(crate) fn number_unless_null(&self, column: &'static str) -> Result<Option<i64>, MetadataError> {
+        self.get(column)
+    }
+
     pub(crate) fn time(&self, column: &'static str) -> Result<SystemTime, MetadataError> {
         let millis: i64 = self.get(column)?;
         let distance = Duration::from_millis(millis.unsigned_abs());

@@ -28,11 +28,11 @@ pub use blobs::BlobRow;
 pub use descriptors::DescriptorRow;
 pub use error::MetadataError;
 pub use hosted::{
-    ApprovalRow, Copied, DeleteRefused, HostedReferrer, HostedTagEvent, HostedTagRow, InvalidPromotionId,
-    InvalidPromotionState, InvalidTagCause, MountFrom, Mounted, NewManifest, NewPromotion, PromotedTag,
-    PromotionFilter, PromotionId, PromotionRefused, PromotionRow, PromotionState, Pull, PushRefused, Rehearsal,
-    RevertRefused, Reverted, TagCause, TagEventRow, TagFacts, TagMove, TagRefused, TagRules, Tagged, UploadRow,
-    Waiting,
+    ApprovalRow, Condemned, Copied, DeleteRefused, GarbageKind, HeldPart, HostedBlobRow, HostedReferrer,
+    HostedTagEvent, HostedTagRow, InvalidPromotionId, InvalidPromotionState, InvalidTagCause, MountFrom, Mounted,
+    NewManifest, NewPromotion, PromotedTag, PromotionFilter, PromotionId, PromotionRefused, PromotionRow,
+    PromotionState, Pull, PushRefused, Rehearsal, RevertRefused, Reverted, TagCause, TagEventRow, TagFacts, TagMove,
+    TagRefused, TagRules, Tagged, UploadRow, Waiting,
 };
 pub use manifests::ManifestRow;
 pub use metadata::Metadata;

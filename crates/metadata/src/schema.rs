@@ -21,6 +21,7 @@
 //!  └─ hosted_manifests repo, name, digest ──▶ media_type, …      this name has the manifest; subject, who pushed it
 //!     ├─ hosted_children  repo, name, manifest, digest           what it needs
 //!     └─ hosted_tags      repo, name, tag ──▶ digest             and hosted_tag_events: every change and by whom
+//!  hosted_condemned    kind, repo, name, digest                  what a collector found unneeded, and when
 //!  upload_sessions     id ──▶ repo, name, principal, acknowledged
 //!
 //!  promotions          id ──▶ from, to, digest, previous, rules  what was copied between hosted names, waits or was refused
@@ -34,11 +35,12 @@
 use sqlx::SqlSafeStr as _;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 
-const SQLITE: [(i64, &str, &str); 5] = [
+const SQLITE: [(i64, &str, &str); 6] = [
     (1, "initial", include_str!("../migrations/sqlite/0001_initial.sql")),
     (2, "links are confirmed", include_str!("../migrations/sqlite/0002_links_are_confirmed.sql")),
     (3, "referrers", include_str!("../migrations/sqlite/0003_referrers.sql")),
     (4, "hosted", include_str!("../migrations/sqlite/0004_hosted.sql")),
+    (5, "garbage", include_str!("../migrations/sqlite/0005_garbage.sql")),
     (6, "over time", include_str!("../migrations/sqlite/0006_over_time.sql")),
 ];
 

@@ -45,11 +45,12 @@ pub use explain::{
 };
 pub use fill::{BlobStream, Piece};
 pub use hosted::{
-    At, BodyStream, CatalogPage, Channel, ChannelState, Channels, Chunk, Follow, HostedAddress, HostedError,
-    HostedRepository, HostedRoute, HostedSpec, IfMoved, Immutability, InvalidHostedAddress, ManifestPush, Mount,
-    MovedTag, Place, Promoted, Promotion, PromotionList, PromotionRequest, Promotions, PushLimits, PushPolicy,
-    PushedManifest, Pusher, ReferrersPage, ReferrersQuery, RevertedPromotion, Rule, RuleVerdict, Shown, Wanted,
-    Workflow, WorkflowRun, parse_time, show_time, workflow_loop,
+    At, BodyStream, CatalogPage, Channel, ChannelState, Channels, Chunk, Follow, GcCounts, GcEnd, GcItem, GcLeftOvers,
+    GcMode, GcPatience, GcReport, GcRepository, GcRequest, GcSettings, HostedAddress, HostedError, HostedRepository,
+    HostedRoute, HostedSpec, IfMoved, Immutability, InvalidHostedAddress, ManifestPush, Mount, MovedTag, Place,
+    Promoted, Promotion, PromotionList, PromotionRequest, Promotions, PushLimits, PushPolicy, PushedManifest, Pusher,
+    ReferrersPage, ReferrersQuery, RevertedPromotion, Rule, RuleVerdict, Shown, Untagged, Wanted, Workflow,
+    WorkflowRun, parse_time, show_time, workflow_loop,
 };
 pub use metadata::{InvalidPromotionId, InvalidPromotionState, PromotionId, PromotionState, Rehearsal};
 pub use metrics::{Metrics, PullKind};

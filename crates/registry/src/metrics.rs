@@ -3,6 +3,7 @@
 //! Must not know how metrics are served. Invariant: no label value comes from a client or an upstream (repository
 //! keys and hosts of upstreams are the operator's; everything else is a closed set), so the number of series is bounded.
 
+mod gc;
 mod weather;
 
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
+use self::gc::GcMetrics;
 use self::weather::WeatherGauges;
 use crate::outcome::PullOutcome;
 
@@ -104,6 +106,8 @@ pub struct Metrics {
     upstream_up: Family<SourceLabels, Gauge>,
     /// Realms, redirects and addresses that we did not go to.
     upstream_refusals: Family<SourceLabels, Counter>,
+    /// Garbage collection.
+    pub(crate) gc: GcMetrics,
     /// The weather at upstream hosts.
     pub(crate) weather: WeatherGauges,
     /// Questions that a mirror answered while the named upstream failed.
@@ -155,6 +159,7 @@ impl Metrics {
             upstream_total: Family::new_with_constructor(seconds),
             upstream_up: Family::default(),
             upstream_refusals: Family::default(),
+            gc: GcMetrics::default(),
             weather: WeatherGauges::default(),
             mirror_answers: Family::default(),
             tag_disagreements: Counter::default(),
@@ -177,6 +182,7 @@ impl Metrics {
         metrics.weather.register(registry);
         metrics.register_fills(registry);
         metrics.register_cache(registry);
+        metrics.gc.register(registry);
         metrics
     }
 
@@ -319,6 +325,7 @@ impl Metrics {
         drop(self.upstream_up.get_or_create(&labels));
         drop(self.upstream_refusals.get_or_create(&labels));
         self.weather.show_every_family();
+        self.gc.show_every_family();
         drop(self.mirror_answers.get_or_create(&labels));
         drop(self.upstream_bytes.get_or_create(&labels));
         drop(self.upstream_first_byte.get_or_create(&labels));

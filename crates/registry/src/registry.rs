@@ -20,8 +20,9 @@ use crate::exchange_log::LoggedExchange;
 use crate::explain::{Explanation, ImageAddress};
 use crate::fill::{Edge, Origin};
 use crate::hosted::{
-    At, CatalogPage, Channels, Chunk, Hosted, HostedError, HostedRepository, HostedRoute, ManifestPush, Mount, Place,
-    Promotions, PushedManifest, Pusher, ReferrersPage, ReferrersQuery, Shown,
+    At, CatalogPage, Channels, Chunk, GcMode, GcPatience, GcReport, GcRequest, GcSettings, Hosted, HostedError,
+    HostedRepository, HostedRoute, ManifestPush, Mount, Place, Promotions, PushedManifest, Pusher, ReferrersPage,
+    ReferrersQuery, Shown,
 };
 use crate::metrics::Metrics;
 use crate::pull::{AtHand, BlobFacts, ManifestAnswer, OpenBlob, ReferrersAnswer, TagsAnswer, TagsQuery};
@@ -36,6 +37,9 @@ const FLUSH_EVERY: Duration = Duration::from_secs(2);
 /// How often uploads that nobody goes on with are looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
 
+/// How long a stop waits for the page that a garbage collection is at.
+const LAST_PAGE: Duration = Duration::from_secs(2);
+
 /// How a registry behaves.
 #[derive(Clone, Debug)]
 pub struct RegistryConfig {
@@ -49,6 +53,8 @@ pub struct RegistryConfig {
     pub upstream: UpstreamDefaults,
     /// Ports of the listeners for all repositories: none may claim one for itself.
     pub main_ports: Vec<u16>,
+    /// How garbage of hosted repositories is collected.
+    pub gc: GcSettings,
 }
 
 /// Where a registry keeps things.
@@ -90,7 +96,8 @@ impl Registry {
         let Stores { blobs, staging, uploads, metadata } = stores;
         let cache = Cache::open(blobs, staging, metadata.clone(), config.cache_max_bytes, metrics.clone()).await?;
         let file = FileRepositories { specs: config.repositories, builtin: config.builtins, upstream: config.upstream };
-        let hosted = Arc::new(Hosted::open(uploads, metadata.clone()).await.map_err(PullError::from)?);
+        let hosted =
+            Arc::new(Box::pin(Hosted::open(uploads, metadata.clone(), config.gc)).await.map_err(PullError::from)?);
         let core = Core::new(metadata, Arc::new(cache), hosted, metrics, file).with_main_ports(config.main_ports);
         let core = Arc::new(core);
         core.rebuild_map().await?;
@@ -336,6 +343,26 @@ impl Registry {
         self.core.hosted.delete_blob(route, digest).await
     }
 
+    /// Changes how garbage is collected.
+    pub fn set_gc(&self, settings: GcSettings) {
+        self.core.hosted.gc_set(settings);
+    }
+
+    /// Collects garbage of hosted repositories now. Goes on when the caller leaves.
+    ///
+    /// # Errors
+    /// `TooMany` when several wait for a run already; what fails within a run is in its report.
+    pub async fn collect_garbage(&self, request: GcRequest) -> Result<GcReport, HostedError> {
+        let (core, stopping) = (self.core.clone(), self.stopping.clone());
+        let run = tokio::spawn(async move { crate::hosted::collect_garbage(&core, request, &stopping).await });
+        run.await.unwrap_or_else(|error| Err(HostedError::storage(&error)))
+    }
+
+    /// What the last run did, if there was one since the start.
+    pub fn last_gc(&self) -> Option<GcReport> {
+        self.core.hosted.last_gc()
+    }
+
     /// The hosted repositories that a request on this host and listener may mean.
     pub fn hosted_here(&self, query: &RouteQuery<'_>) -> Vec<Arc<HostedRepository>> {
         let map = self.core.map();
@@ -446,6 +473,10 @@ impl Registry {
     pub async fn shutdown(&self, deadline: Duration) {
         self.begin_shutdown();
         self.core.fills.shutdown(deadline).await;
+        // Between two pages a garbage collection sees that it is to end.
+        if tokio::time::timeout(LAST_PAGE, self.core.hosted.gc_idle()).await.is_err() {
+            tracing::warn!("a garbage collection is cut off; the next one goes on");
+        }
         if let Err(error) = self.core.cache.flush_access_times().await {
             tracing::warn!(%error, "access times could not be written; eviction will go by older ones");
         }
@@ -475,9 +506,10 @@ impl Registry {
 
     /// The same for what was pushed: once what a crash left, then what nobody goes on with.
     async fn keep_hosted(self) {
-        if let Err(error) = self.core.hosted.sweep_blobs().await {
-            tracing::error!(%error, "what a crash may have left could not be removed; the next start tries again");
+        if let Err(error) = self.core.hosted.sweep_left_overs(&self.stopping).await {
+            tracing::error!(%error, "what a crash may have left could not be removed; garbage collection tries again");
         }
+        tokio::spawn(self.clone().keep_collecting());
         let mut tick = tokio::time::interval(SWEEP_EVERY);
         while !self.stopping.load(Ordering::Relaxed) {
             tick.tick().await;
@@ -485,6 +517,30 @@ impl Registry {
             let ttl = |key: &RepoKey| map.hosted().get(key.as_str()).map(|repo| repo.spec().limits.session_ttl);
             self.core.hosted.sweep_sessions(ttl).await;
             self.retention().run_due().await;
+        }
+    }
+
+    /// Collects garbage at the start and then by the interval.
+    async fn keep_collecting(self) {
+        let mut changes = self.core.hosted.gc_changes();
+        loop {
+            let interval = changes.borrow_and_update().interval;
+            if interval.is_some() && !self.stopping.load(Ordering::Relaxed) {
+                let request = GcRequest { mode: GcMode::Collect, patience: GcPatience::Grace };
+                if let Err(error) = self.collect_garbage(request).await {
+                    tracing::debug!(%error, "no garbage collection this time");
+                }
+            }
+            let pause = async {
+                match interval {
+                    Some(interval) => tokio::time::sleep(interval).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = pause => {}
+                told = changes.changed() => if told.is_err() { return },
+            }
         }
     }
 

@@ -27,6 +27,7 @@
 //! | `/api/promotions/{id}`           | GET              | [`api::promotions`]        |
 //! | `/api/promotions/{id}/revert`    | POST             | [`api::promotions`]        |
 //! | `/api/explain`                   | GET              | [`api::explain`]           |
+//! | `/api/gc`                        | GET POST         | [`api::gc`]                |
 //! | `/metrics`                       | GET              | [`crate::metrics`]         |
 //! | `/healthz`, `/readyz`            | GET              | [`crate::health`]          |
 //!
@@ -81,6 +82,7 @@ impl Router {
             .route("/api/promotions/{id}", get(api::promotions::show))
             .route("/api/promotions/{id}/revert", post(api::promotions::revert))
             .route("/api/explain", get(api::explain::explain))
+            .route("/api/gc", get(api::gc::last).post(api::gc::collect))
             .route_layer(axum::middleware::from_fn_with_state(app.clone(), api::require_admin));
         let rest = axum::Router::new()
             .merge(management)

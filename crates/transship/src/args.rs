@@ -14,6 +14,7 @@ use crate::check::args::{self as check, CheckArgs, UpstreamCheckArgs};
 use crate::client_config::{ContainerClient, Fallback, WELL_KNOWN, Wanted};
 use crate::config::{Environment, FlagValue, Sources, env_vars};
 use crate::explain::{self, ExplainArgs};
+use crate::gc::{self, GcArgs};
 use crate::promote::{self, PromoteArgs, PromotionsCommand};
 use crate::retention::RetentionCommand;
 use crate::tag::TagCommand;
@@ -105,6 +106,9 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: PromotionsCommand,
     },
+    /// Have the running server collect what nothing in its hosted repositories needs any more.
+    #[command(after_help = gc::EXAMPLES)]
+    Gc(Box<GcArgs>),
     /// Look at the registries that are pulled from.
     Upstream {
         #[command(subcommand)]
@@ -326,6 +330,7 @@ mod tests {
             | Command::Tag { .. }
             | Command::Channel { .. }
             | Command::Retention { .. }
+            | Command::Gc(_)
             | Command::MockUpstream(_)
             | Command::MetricsReference
             | Command::UpstreamsReference

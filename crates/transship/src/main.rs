@@ -14,6 +14,7 @@ mod client_config;
 mod commands;
 mod config;
 mod explain;
+mod gc;
 mod logging;
 mod managing;
 mod metrics_reference;
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
         Command::Retention { command } => retention::run(command),
         Command::Tag { command } => tag::run(command),
         Command::Promotions { command } => promote::run_list(command),
+        Command::Gc(args) => gc::run(&args),
         Command::Upstream { command: UpstreamCommand::Check(args) } => check::check_upstream(&args),
         Command::MockUpstream(args) => commands::mock_upstream::run(&args),
         Command::MetricsReference => print(&metrics_reference::reference()),

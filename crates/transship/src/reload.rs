@@ -85,6 +85,7 @@ impl<'a> Reloader<'a> {
         let budget = house.cache_dir.budget(next.max_size)?;
         house.registry.reload(next.repositories.clone(), builtins(next), next.upstream.clone(), budget.0).await?;
         house.registry.set_entrance_login(next.v2_login);
+        house.registry.set_gc(next.gc);
         self.logging.set_level(&next.log_level)?;
         Ok(())
     }

@@ -104,6 +104,7 @@ fn registry_config(config: &Config, budget: Size) -> RegistryConfig {
         builtins: builtins(config),
         repositories: config.repositories.clone(),
         upstream: config.upstream.clone(),
+        gc: config.gc,
         main_ports: config.listen.iter().map(std::net::SocketAddr::port).collect(),
     }
 }

@@ -119,3 +119,15 @@ async fn foreign_files_are_left_alone() {
     assert_eq!(uploads.list().unwrap(), []);
     assert!(foreign.exists());
 }
+
+#[tokio::test]
+async fn a_reserve_is_taken_once_and_given_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let uploads = Uploads::open(folder.path(), LocalStore::open(folder.path()).unwrap()).unwrap();
+    assert!(!uploads.release_reserve().await.unwrap());
+    assert!(uploads.keep_reserve().await.unwrap() && uploads.keep_reserve().await.unwrap());
+    assert_eq!(std::fs::metadata(folder.path().join("reserve")).unwrap().len(), 4 << 20);
+    assert_eq!(uploads.list().unwrap(), []);
+    assert!(uploads.release_reserve().await.unwrap());
+    assert!(!folder.path().join("reserve").exists());
+}

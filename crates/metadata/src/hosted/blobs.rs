@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use oci::{Digest, RepoKey, RepositoryName, UploadId};
 use sqlx::{Row as _, Sqlite, Transaction};
 
+use super::garbage::{self, GarbageKind};
 use crate::decode::Columns;
 use crate::encode::{count, millis};
 use crate::error::MetadataError;
@@ -32,51 +33,64 @@ pub enum Mounted {
     NotThere,
 }
 
+/// A blob under a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HostedBlobRow {
+    /// Its bytes.
+    pub size: u64,
+    /// Until when the name holds it, needed or not.
+    pub leased_until: SystemTime,
+}
+
 impl Metadata {
-    /// Notes that a blob is stored and links it to a name; the session that brought it ends with it. Durable.
+    /// Notes that a blob is stored and links it to a name, which holds it until `leased_until` at least; the session that
+    /// brought it ends with it. Durable.
     pub async fn link_hosted_blob(
         &self,
         repo: &RepoKey,
         name: &RepositoryName,
         (digest, size): (&Digest, u64),
         session: Option<&UploadId>,
+        leased_until: SystemTime,
     ) -> Result<(), MetadataError> {
         let mut transaction = self.begin_durable().await?;
         store(&mut transaction, digest, size).await?;
-        link(&mut transaction, repo, name, digest).await?;
+        link(&mut transaction, (repo, name), digest, leased_until).await?;
         if let Some(id) = session {
             sqlx::query(sql::DELETE_UPLOAD).bind(id.as_str()).execute(&mut *transaction).await?;
         }
         Ok(transaction.commit().await?)
     }
 
-    /// Links a blob to a name when it is linked where it is to be taken from. Durable.
+    /// Links a blob to a name when it is linked where it is to be taken from; held until `leased_until` at least. Durable.
     pub async fn mount_hosted_blob(
         &self,
         repo: &RepoKey,
         name: &RepositoryName,
         digest: &Digest,
         from: MountFrom<'_>,
+        leased_until: SystemTime,
     ) -> Result<Mounted, MetadataError> {
         let mut transaction = self.begin_durable().await?;
         if !is_linked_at(&mut transaction, digest, from).await? {
             return Ok(Mounted::NotThere);
         }
-        link(&mut transaction, repo, name, digest).await?;
+        link(&mut transaction, (repo, name), digest, leased_until).await?;
         transaction.commit().await?;
         Ok(Mounted::Linked)
     }
 
-    /// The size of a blob that this name links.
+    /// A blob that this name links.
     pub async fn find_hosted_blob(
         &self,
         repo: &RepoKey,
         name: &RepositoryName,
         digest: &Digest,
-    ) -> Result<Option<u64>, MetadataError> {
+    ) -> Result<Option<HostedBlobRow>, MetadataError> {
         let query = sqlx::query(sql::FIND_HOSTED_BLOB).bind(repo.as_str()).bind(name.as_str());
-        let row = query.bind(digest.to_string()).fetch_optional(self.readers()).await?;
-        row.map(|row| Columns { table: "hosted_blobs", row: &row }.count("size_bytes")).transpose()
+        let Some(row) = query.bind(digest.to_string()).fetch_optional(self.readers()).await? else { return Ok(None) };
+        let columns = Columns { table: "hosted_blobs", row: &row };
+        Ok(Some(HostedBlobRow { size: columns.count("size_bytes")?, leased_until: columns.time("leased_until")? }))
     }
 
     /// Forgets a blob that no name links and that is nobody's manifest; its bytes may go then. False when it is needed, or
@@ -114,13 +128,14 @@ pub(super) async fn store(
 
 async fn link(
     transaction: &mut Transaction<'static, Sqlite>,
-    repo: &RepoKey,
-    name: &RepositoryName,
+    (repo, name): (&RepoKey, &RepositoryName),
     digest: &Digest,
+    leased_until: SystemTime,
 ) -> Result<(), MetadataError> {
     let query = sqlx::query(sql::LINK_HOSTED_BLOB).bind(repo.as_str()).bind(name.as_str()).bind(digest.to_string());
-    query.bind(millis(SystemTime::now())).execute(&mut **transaction).await?;
-    Ok(())
+    let query = query.bind(millis(SystemTime::now())).bind(millis(leased_until));
+    query.execute(&mut **transaction).await?;
+    garbage::pardon(transaction, GarbageKind::Link, (repo, name), digest).await
 }
 
 async fn is_linked_at(

@@ -9,6 +9,7 @@ use oci::{Digest, RepoKey, RepositoryName, Tag};
 use sqlx::{Sqlite, Transaction};
 
 use super::events::{self, TagCause, TagMove};
+use super::garbage::{self, GarbageKind};
 use super::manifests::current;
 use crate::decode::Columns;
 use crate::error::MetadataError;
@@ -78,6 +79,7 @@ impl Metadata {
         if gone.rows_affected() == 0 {
             return Ok(Err(DeleteRefused::NotThere));
         }
+        garbage::pardon(&mut transaction, GarbageKind::Manifest, (repo, name), digest).await?;
         transaction.commit().await?;
         Ok(Ok(()))
     }
@@ -98,6 +100,7 @@ impl Metadata {
         if gone.rows_affected() == 0 {
             return Ok(Err(DeleteRefused::NotThere));
         }
+        garbage::pardon(&mut transaction, GarbageKind::Link, (repo, name), digest).await?;
         transaction.commit().await?;
         Ok(Ok(()))
     }

@@ -9,8 +9,9 @@ use oci::{Descriptor, Digest, ManifestFacts, MediaType, RepoKey, RepositoryName,
 use sqlx::{Sqlite, Transaction};
 
 use super::events::{TagCause, TagMove};
+use super::garbage::GarbageKind;
 use super::tag_rules::{self, TagRules};
-use super::{blobs, events};
+use super::{blobs, events, garbage};
 use crate::decode::Columns;
 use crate::encode::{count, millis};
 use crate::error::MetadataError;
@@ -36,6 +37,8 @@ pub struct NewManifest<'a> {
     pub tags: &'a [Tag],
     /// Who pushes.
     pub principal: &'a str,
+    /// Until when it is held, tagged or not.
+    pub leased_until: SystemTime,
 }
 
 /// Why a manifest is not taken. Nothing was changed.
@@ -107,7 +110,7 @@ impl Metadata {
         if let Some(refused) = check_type(&mut transaction, manifest).await? {
             return Ok(Err(refused));
         }
-        for child in children(manifest.facts) {
+        for child in required(manifest.facts) {
             if let Some(refused) = check_child(&mut transaction, manifest, child).await? {
                 return Ok(Err(refused));
             }
@@ -121,9 +124,32 @@ impl Metadata {
     }
 }
 
-/// What must be here for the manifest to be whole. Layers that may not be passed on never are.
-fn children(facts: &ManifestFacts) -> impl Iterator<Item = &Descriptor> {
-    facts.blobs().chain(&facts.manifests).filter(|child| !child.media_type.is_nondistributable())
+/// Everything that the manifest lists.
+fn listed(facts: &ManifestFacts) -> impl Iterator<Item = &Descriptor> {
+    facts.blobs().chain(&facts.manifests)
+}
+
+/// What must be here for the manifest to be whole. Layers that may not be passed on need not.
+fn required(facts: &ManifestFacts) -> impl Iterator<Item = &Descriptor> {
+    listed(facts).filter(|child| !child.media_type.is_nondistributable())
+}
+
+/// What of the listed is here: a layer that need not be, and was pushed all the same, is needed like any other.
+async fn children<'m>(
+    transaction: &mut Transaction<'static, Sqlite>,
+    manifest: &NewManifest<'m>,
+) -> Result<Vec<&'m Descriptor>, MetadataError> {
+    let mut here = Vec::new();
+    for child in listed(manifest.facts) {
+        let absent = child.media_type.is_nondistributable() && {
+            let query = sqlx::query(sql::FIND_HOSTED_BLOB).bind(manifest.repo.as_str()).bind(manifest.name.as_str());
+            query.bind(child.digest.to_string()).fetch_optional(&mut **transaction).await?.is_none()
+        };
+        if !absent {
+            here.push(child);
+        }
+    }
+    Ok(here)
 }
 
 async fn check_type(
@@ -198,9 +224,12 @@ async fn insert(
         .bind(referrer)
         .bind(millis(SystemTime::now()))
         .bind(manifest.principal)
+        .bind(millis(manifest.leased_until))
         .execute(&mut **transaction)
         .await?;
-    for child in children(manifest.facts) {
+    let place = (manifest.repo, manifest.name);
+    garbage::pardon(transaction, GarbageKind::Manifest, place, manifest.digest).await?;
+    for child in children(transaction, manifest).await? {
         sqlx::query(sql::PUT_HOSTED_CHILD)
             .bind(manifest.repo.as_str())
             .bind(manifest.name.as_str())
@@ -208,6 +237,9 @@ async fn insert(
             .bind(child.digest.to_string())
             .execute(&mut **transaction)
             .await?;
+        for kind in [GarbageKind::Link, GarbageKind::Manifest] {
+            garbage::pardon(transaction, kind, place, &child.digest).await?;
+        }
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ mod approvals;
 mod blobs;
 mod deletes;
 mod events;
+mod garbage;
 mod listing;
 mod manifests;
 mod over_time;
@@ -18,9 +19,10 @@ mod uploads;
 
 pub use approvals::ApprovalRow;
 
-pub use blobs::{MountFrom, Mounted};
+pub use blobs::{HostedBlobRow, MountFrom, Mounted};
 pub use deletes::DeleteRefused;
 pub use events::{HostedTagEvent, InvalidTagCause, TagCause, TagMove};
+pub use garbage::{Condemned, GarbageKind, HeldPart};
 pub use listing::{HostedReferrer, HostedTagRow};
 pub use manifests::{NewManifest, PushRefused};
 pub use over_time::{TagRefused, Tagged};

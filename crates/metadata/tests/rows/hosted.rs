@@ -1,32 +1,37 @@
 //! What was pushed: links, manifests with all they need, tags with their events, lists in pages.
 
+use std::time::SystemTime;
+
 use metadata::{DeleteRefused, Metadata, MountFrom, Mounted, NewManifest, PushRefused};
 use oci::{Digest, ManifestFacts, RepoKey, RepositoryName, Tag};
 
 use crate::fixture::{Fixture, digest, parse};
 
-struct Rows {
+pub(crate) struct Rows {
     _fixture: Fixture,
-    metadata: Metadata,
-    repo: RepoKey,
-    name: RepositoryName,
+    pub(crate) metadata: Metadata,
+    pub(crate) repo: RepoKey,
+    pub(crate) name: RepositoryName,
 }
 
 impl Rows {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let fixture = Fixture::new();
         let metadata = fixture.open().await;
         Self { _fixture: fixture, metadata, repo: parse("rel"), name: parse("app") }
     }
 
-    async fn blob(&self, of: &str) -> Digest {
+    pub(crate) async fn blob(&self, of: &str) -> Digest {
         let digest = digest(of);
-        self.metadata.link_hosted_blob(&self.repo, &self.name, (&digest, 5), None).await.unwrap();
+        self.metadata
+            .link_hosted_blob(&self.repo, &self.name, (&digest, 5), None, SystemTime::UNIX_EPOCH)
+            .await
+            .unwrap();
         digest
     }
 
     /// Pushes an index of `children`, each of 5 bytes, under these tags.
-    async fn index(&self, of: &str, children: &[Digest], tags: &[&str]) -> Result<Digest, PushRefused> {
+    pub(crate) async fn index(&self, of: &str, children: &[Digest], tags: &[&str]) -> Result<Digest, PushRefused> {
         let child = |digest: &Digest| {
             format!(r#"{{"mediaType":"application/vnd.oci.image.index.v1+json","digest":"{digest}","size":5}}"#)
         };
@@ -45,11 +50,12 @@ impl Rows {
             referrer: None,
             tags: &tags,
             principal: "admin",
+            leased_until: SystemTime::UNIX_EPOCH,
         };
         self.metadata.push_manifest(&manifest, &is_version).await.unwrap().map(|()| digest)
     }
 
-    async fn delete(&self, digest: &Digest) -> Result<(), DeleteRefused> {
+    pub(crate) async fn delete(&self, digest: &Digest) -> Result<(), DeleteRefused> {
         let place = (&self.repo, &self.name);
         self.metadata.delete_hosted_manifest(place, digest, "admin", &is_version).await.unwrap()
     }
@@ -110,7 +116,9 @@ async fn every_move_of_a_tag_is_an_event_and_a_deleted_manifest_takes_its_tags()
 async fn a_blob_goes_when_nobody_has_it_and_is_mounted_only_from_who_has() {
     let rows = Rows::new().await;
     let (blob, other) = (rows.blob("blob").await, parse::<RepositoryName>("other"));
-    let mount = async |from| rows.metadata.mount_hosted_blob(&rows.repo, &other, &blob, from).await.unwrap();
+    let mount = async |from| {
+        rows.metadata.mount_hosted_blob(&rows.repo, &other, &blob, from, SystemTime::UNIX_EPOCH).await.unwrap()
+    };
     let stranger: RepoKey = parse("strange");
     assert_eq!(mount(MountFrom::Name(&stranger, &rows.name)).await, Mounted::NotThere);
     assert_eq!(mount(MountFrom::Anywhere(std::slice::from_ref(&stranger))).await, Mounted::NotThere);

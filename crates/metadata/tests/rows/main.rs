@@ -9,6 +9,7 @@ mod concurrency;
 mod content;
 mod damage;
 mod fixture;
+mod garbage;
 mod hosted;
 mod opening;
 mod promotions;

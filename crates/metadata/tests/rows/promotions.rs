@@ -53,6 +53,7 @@ impl Rows {
             referrer,
             tags: &tags,
             principal: "admin",
+            leased_until: std::time::SystemTime::UNIX_EPOCH,
         };
         self.metadata.push_manifest(&manifest, &never).await.unwrap().unwrap();
         digest

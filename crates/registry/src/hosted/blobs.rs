@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use blob_store::BlobStore;
-use metadata::{MountFrom, Mounted};
+use metadata::{HostedBlobRow, MountFrom, Mounted};
 use oci::{Digest, RepoKey};
 
 use super::Hosted;
@@ -34,9 +34,11 @@ pub enum Mount {
 
 /// Opens a pushed blob.
 pub(crate) async fn open(core: &Arc<Core>, route: &HostedRoute, digest: &Digest) -> Result<OpenBlob, PullError> {
-    let size = find(&core.hosted, route, digest).await?;
+    let size = find(&core.hosted, route, digest).await?.size;
     let handle = core.hosted.uploads.store().open(digest).await.map_err(HostedError::from)?;
     let Some(handle) = handle.filter(|handle| handle.size() == size) else {
+        // Deleted since it was looked for, or damaged.
+        Box::pin(find(&core.hosted, route, digest)).await?;
         return Err(damaged(digest).into());
     };
     route.repo.counters().pulled(PullKind::Blob, PullOutcome::Hit);
@@ -44,17 +46,20 @@ pub(crate) async fn open(core: &Arc<Core>, route: &HostedRoute, digest: &Digest)
     Ok(OpenBlob::hosted(core, blob, size, route.repo.counters().clone()))
 }
 
-/// Tells a pushed blob's size.
+/// Tells a pushed blob's size. Whoever is told may leave out its upload: it stays for a lease.
 pub(crate) async fn stat(core: &Core, route: &HostedRoute, digest: &Digest) -> Result<BlobFacts, PullError> {
-    let size = find(&core.hosted, route, digest).await?;
+    let HostedBlobRow { size, leased_until } = find(&core.hosted, route, digest).await?;
+    if !Box::pin(core.hosted.hold_blob(route, digest, leased_until)).await {
+        return Err(HostedError::BlobUnknown(Box::new(*digest)).into());
+    }
     route.repo.counters().pulled(PullKind::Blob, PullOutcome::Hit);
     Ok(BlobFacts { size, outcome: PullOutcome::Hit })
 }
 
-async fn find(hosted: &Hosted, route: &HostedRoute, digest: &Digest) -> Result<u64, HostedError> {
+async fn find(hosted: &Hosted, route: &HostedRoute, digest: &Digest) -> Result<HostedBlobRow, HostedError> {
     let (repo, name) = route.place();
-    let size = hosted.metadata.find_hosted_blob(repo, name, digest).await?;
-    size.ok_or_else(|| HostedError::BlobUnknown(Box::new(*digest)))
+    let found = hosted.metadata.find_hosted_blob(repo, name, digest).await?;
+    found.ok_or_else(|| HostedError::BlobUnknown(Box::new(*digest)))
 }
 
 /// Says it once in the log: the only copy is not what it was.
@@ -85,7 +90,7 @@ impl Hosted {
         };
         let (repo, name) = route.place();
         let _lock = self.locks.lock(digest).await;
-        let mounted = self.metadata.mount_hosted_blob(repo, name, digest, from).await?;
+        let mounted = self.metadata.mount_hosted_blob(repo, name, digest, from, self.lease()).await?;
         Ok(mounted == Mounted::Linked)
     }
 }

@@ -49,7 +49,7 @@ impl Hosted {
     /// Removes bytes that nobody has any more. What fails is done at the next start: the delete itself stands.
     pub(super) async fn free(&self, digest: &Digest) {
         if let Err(error) = self.drop_unneeded(digest).await {
-            tracing::warn!(%digest, %error, "the bytes of a deleted blob are left until the next start");
+            tracing::warn!(%digest, %error, "the bytes of a deleted blob are left to the next garbage collection");
         }
     }
 }

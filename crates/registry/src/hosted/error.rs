@@ -125,7 +125,7 @@ fn words(verdicts: &[RuleVerdict]) -> String {
 
 impl HostedError {
     /// Wraps a failure of our own disk or database.
-    pub(super) fn storage(source: &(dyn std::error::Error + 'static)) -> Self {
+    pub(crate) fn storage(source: &(dyn std::error::Error + 'static)) -> Self {
         match PullError::storage(source) {
             PullError::Storage(text) => Self::Storage(text),
             other => Self::Storage(other.to_string().into()),

@@ -18,6 +18,15 @@ use super::error::HostedError;
 use super::repository::HostedRoute;
 use super::sessions::{Session, Stage};
 
+/// How long a session may live.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Life {
+    /// From request to request, also over a restart.
+    Requests,
+    /// As long as the request that began it: what a crash leaves of it is a file without a row, which goes.
+    OneRequest,
+}
+
 impl Hosted {
     /// Begins a session.
     pub(crate) async fn begin_upload(
@@ -26,7 +35,7 @@ impl Hosted {
         pusher: Pusher,
         algorithm: DigestAlgorithm,
     ) -> Result<UploadId, HostedError> {
-        let session = self.begin(route, pusher, algorithm).await?;
+        let session = self.begin(route, pusher, algorithm, Life::Requests).await?;
         Ok(session.id.clone())
     }
 
@@ -38,13 +47,19 @@ impl Hosted {
         digest: &Digest,
         chunk: Chunk,
     ) -> Result<(), HostedError> {
-        let session = self.begin(route, pusher, digest.algorithm()).await?;
-        let finished = self.finish_upload(route, pusher, &session.id, digest, Some(chunk)).await;
-        if finished.is_err() {
-            // Its id was never told: nobody can go on with it.
-            self.give_up(&session).await;
-        }
-        finished
+        let (hosted, route, digest) = (self.clone(), route.clone(), *digest);
+        // On its own, as below.
+        let task = tokio::spawn(async move {
+            let session = hosted.begin(&route, pusher, digest.algorithm(), Life::OneRequest).await?;
+            let writing = hosted.write_to(&route, pusher, &session.id)?;
+            let finished = hosted.finish(writing, &route, &digest, Some(chunk)).await;
+            if finished.is_err() {
+                // Its id was never told: nobody can go on with it.
+                hosted.give_up(&session).await;
+            }
+            finished
+        });
+        task.await.unwrap_or_else(|error| Err(HostedError::storage(&error)))
     }
 
     /// Takes the last chunk, if there is one, and makes the upload the blob `digest`. When the bytes are others, the
@@ -81,6 +96,7 @@ impl Hosted {
         route: &HostedRoute,
         pusher: Pusher,
         algorithm: DigestAlgorithm,
+        life: Life,
     ) -> Result<Arc<Session>, HostedError> {
         let (repo, name) = route.place();
         let id: UploadId = uuid::Uuid::new_v4().to_string().parse().expect("a UUID is written as ids are");
@@ -97,7 +113,9 @@ impl Hosted {
         let session = self.sessions.begin(Session::new(&row, pusher, Stage::Ended), &route.repo.spec().limits)?;
         let made = async {
             let upload = self.uploads.create(&row.id, algorithm).await?;
-            self.metadata.insert_upload(&row).await?;
+            if life == Life::Requests {
+                self.metadata.insert_upload(&row).await?;
+            }
             Ok::<_, HostedError>(upload)
         };
         match made.await {
@@ -126,6 +144,7 @@ impl Hosted {
         chunk: Option<Chunk>,
     ) -> Result<(), HostedError> {
         if let Stage::Published(published, size) = *writing.stage {
+            let _lock = self.locks.lock(&published).await;
             return self.link(&mut writing, route, digest, (published, size)).await;
         }
         self.wake(&mut writing).await?;
@@ -159,6 +178,7 @@ impl Hosted {
             return Err(error);
         }
         *writing.stage = Stage::Published(*digest, size);
+        self.sessions.published(&writing.session, digest);
         self.link(&mut writing, route, digest, (*digest, size)).await
     }
 
@@ -178,7 +198,7 @@ impl Hosted {
             return Err(HostedError::DigestMismatch { said: Box::new(*digest), actual: Box::new(published) });
         }
         let (repo, name) = route.place();
-        self.metadata.link_hosted_blob(repo, name, (digest, size), Some(&writing.session.id)).await?;
+        self.metadata.link_hosted_blob(repo, name, (digest, size), Some(&writing.session.id), self.lease()).await?;
         *writing.stage = Stage::Ended;
         self.sessions.end(&writing.session);
         Ok(())

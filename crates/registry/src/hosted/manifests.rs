@@ -15,6 +15,7 @@ use super::access::Pusher;
 use super::blobs::damaged;
 use super::error::HostedError;
 use super::repository::HostedRoute;
+use super::spec::PushLimits;
 use crate::core::Core;
 use crate::error::PullError;
 use crate::metrics::PullKind;
@@ -68,6 +69,7 @@ impl Hosted {
         let ManifestPush { reference, mut tags, content_type, bytes } = push;
         let digest = check_digest(&reference, &bytes)?;
         let facts = check(&bytes, content_type.as_ref())?;
+        check_limits(&facts, bytes.len() as u64, &route.repo.spec().limits)?;
         let subject = facts.subject.as_ref().map(|subject| subject.digest);
         let referrer = match subject {
             Some(_) => Some(Referrer::describe(&bytes, digest, &facts)?),
@@ -87,6 +89,7 @@ impl Hosted {
             referrer,
             tags: &tags,
             principal: pusher.as_str(),
+            leased_until: self.lease(),
         };
         let _lock = self.locks.lock(&digest).await;
         self.uploads.store().put(&digest, bytes.clone()).await?;
@@ -97,7 +100,13 @@ impl Hosted {
                 self.drop_unneeded_locked(&digest).await?;
                 return Err(refused.into());
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => {
+                // What cannot be removed now goes with the next garbage collection.
+                if let Err(error) = self.drop_unneeded_locked(&digest).await {
+                    tracing::warn!(%digest, %error, "the bytes of a manifest that was not taken are left for now");
+                }
+                return Err(error.into());
+            }
         }
         if !tags.is_empty() || subject.is_some() {
             self.moved.notify_one();
@@ -142,10 +151,26 @@ pub(crate) async fn pull(core: &Core, route: &HostedRoute, reference: &Reference
     };
     let unknown = || HostedError::ManifestUnknown(format!("{}:{reference}", route.name).into());
     let (digest, media_type, freshness) = found.ok_or_else(unknown)?;
-    let manifest = hosted.read_manifest(&digest, media_type).await?;
+    if reference.digest().is_some()
+        && !Box::pin(hosted.hold_manifest(route, &digest)).await.map_err(HostedError::from)?
+    {
+        return Err(unknown().into());
+    }
+    let manifest = match hosted.read_manifest(&digest, media_type).await {
+        Err(HostedError::Damaged(_)) if Box::pin(is_gone(hosted, route, &digest)).await? => {
+            return Err(unknown().into());
+        }
+        read => read?,
+    };
     hosted.pulls.note((repo, name), &digest);
     route.repo.counters().pulled(PullKind::Manifest, PullOutcome::Hit);
     Ok(manifest_answer(manifest, PullOutcome::Hit, freshness))
+}
+
+/// Whether a manifest was deleted since it was looked for: then nothing is damaged.
+async fn is_gone(hosted: &Hosted, route: &HostedRoute, digest: &Digest) -> Result<bool, HostedError> {
+    let (repo, name) = route.place();
+    Ok(hosted.metadata.find_hosted_manifest(repo, name, digest).await?.is_none())
 }
 
 /// A tag may move with the next push: it is asked for each time.
@@ -173,6 +198,22 @@ fn check(bytes: &[u8], content_type: Option<&MediaType>) -> Result<ManifestFacts
         "manifests of type {kind} are not taken; push OCI image manifests and indexes, or Docker's (version 2, schema 2)"
     );
     Err(HostedError::ManifestInvalid(message.into()))
+}
+
+/// Holds the repository's own limits against a manifest.
+fn check_limits(facts: &ManifestFacts, bytes: u64, limits: &PushLimits) -> Result<(), HostedError> {
+    if bytes > limits.manifest_bytes {
+        return Err(HostedError::TooLarge { what: "the manifest", limit: limits.manifest_bytes });
+    }
+    for (what, count, limit) in
+        [("layers", facts.layers.len(), limits.layers), ("manifests", facts.manifests.len(), limits.children)]
+    {
+        if count > limit as usize {
+            let message = format!("{count} {what} are listed, {limit} is the most that this repository takes");
+            return Err(HostedError::ManifestInvalid(message.into()));
+        }
+    }
+    Ok(())
 }
 
 fn to_json(referrer: &Referrer) -> String {

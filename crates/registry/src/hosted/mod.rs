@@ -20,6 +20,7 @@ mod channels;
 mod deletes;
 mod error;
 mod finish;
+mod gc;
 mod locks;
 mod manifests;
 mod place;
@@ -48,6 +49,11 @@ pub use self::catalog::CatalogPage;
 pub(crate) use self::catalog::list as catalog;
 pub use self::channels::{Channel, ChannelState, Channels, Follow};
 pub use self::error::HostedError;
+use self::gc::Collector;
+pub(crate) use self::gc::collect as collect_garbage;
+pub use self::gc::{
+    GcCounts, GcEnd, GcItem, GcLeftOvers, GcMode, GcPatience, GcReport, GcRepository, GcRequest, GcSettings, Untagged,
+};
 use self::locks::DigestLocks;
 pub(crate) use self::manifests::pull as pull_manifest;
 pub use self::manifests::{ManifestPush, PushedManifest};
@@ -80,13 +86,14 @@ pub(crate) struct Hosted {
     pulls: Pulls,
     /// Told when a tag moved, something refers to a manifest, or somebody approved: workflows and channels look then.
     moved: tokio::sync::Notify,
+    gc: Collector,
     /// The bytes of manifests; which names have them is asked of the database each time.
     manifests: moka::sync::Cache<(Digest, MediaType), Arc<CachedManifest>>,
 }
 
 impl Hosted {
     /// Takes over what former processes left: sessions go on, files that belong to none are removed. No network.
-    pub(crate) async fn open(uploads: Uploads, metadata: Metadata) -> Result<Self, HostedError> {
+    pub(crate) async fn open(uploads: Uploads, metadata: Metadata, gc: GcSettings) -> Result<Self, HostedError> {
         let weigh = |_: &(Digest, MediaType), manifest: &Arc<CachedManifest>| {
             u32::try_from(manifest.bytes.len() + 256).unwrap_or(u32::MAX)
         };
@@ -97,6 +104,7 @@ impl Hosted {
             locks: DigestLocks::default(),
             pulls: Pulls::default(),
             moved: tokio::sync::Notify::new(),
+            gc: Collector::new(gc),
             manifests: moka::sync::Cache::builder().weigher(weigh).max_capacity(MANIFEST_BYTES).build(),
         };
         hosted.take_over_sessions().await?;

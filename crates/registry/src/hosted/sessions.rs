@@ -61,6 +61,8 @@ pub(super) struct Sessions {
 #[derive(Default)]
 struct Live {
     by_id: HashMap<UploadId, Arc<Session>>,
+    /// Blobs that are published while the database has not taken their row yet.
+    unrecorded: HashMap<UploadId, Digest>,
     /// Bytes and sessions of each owner that has any.
     held: HashMap<Owner, Held>,
 }
@@ -148,9 +150,20 @@ impl Sessions {
         }
     }
 
+    /// Notes that the bytes of `digest` belong to a session until it ends.
+    pub(super) fn published(&self, session: &Session, digest: &Digest) {
+        self.live().unrecorded.insert(session.id.clone(), *digest);
+    }
+
+    /// Whether a session waits for the row of this blob.
+    pub(super) fn awaits(&self, digest: &Digest) -> bool {
+        self.live().unrecorded.values().any(|published| published == digest)
+    }
+
     /// Forgets a session.
     pub(super) fn end(&self, session: &Session) {
         let mut live = self.live();
+        live.unrecorded.remove(&session.id);
         if live.by_id.remove(&session.id).is_none() {
             return;
         }

@@ -5,10 +5,12 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use oci::limits::{MAX_INDEX_CHILDREN, MAX_MANIFEST_BYTES, MAX_MANIFEST_LAYERS};
 use oci::{RegistryHost, RepoKey, Tag};
 use serde_json::Value;
 
 use super::channels::Channel;
+use super::gc::Untagged;
 use super::promotion::{Workflow, WorkflowRun};
 use crate::repositories::TagPattern;
 use crate::retention::RetentionSpec;
@@ -55,9 +57,16 @@ pub enum Immutability {
     Whole,
 }
 
-/// How much one who pushes may have under way in a repository.
+/// How large what is pushed may be, and how much one who pushes may have under way in a repository. What is read of a
+/// manifest at all (`oci::limits`) bounds its limits from above.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PushLimits {
+    /// The largest manifest, in bytes.
+    pub manifest_bytes: u64,
+    /// Most layers of a manifest.
+    pub layers: u32,
+    /// Most manifests in an index.
+    pub children: u32,
     /// The largest blob, in bytes.
     pub blob_bytes: u64,
     /// Bytes of unfinished uploads together.
@@ -70,7 +79,15 @@ pub struct PushLimits {
 
 impl Default for PushLimits {
     fn default() -> Self {
-        Self { blob_bytes: 512 << 30, staged_bytes: 1 << 40, sessions: 1000, session_ttl: Duration::from_hours(24) }
+        Self {
+            manifest_bytes: MAX_MANIFEST_BYTES as u64,
+            layers: u32::try_from(MAX_MANIFEST_LAYERS).unwrap_or(u32::MAX),
+            children: u32::try_from(MAX_INDEX_CHILDREN).unwrap_or(u32::MAX),
+            blob_bytes: 512 << 30,
+            staged_bytes: 1 << 40,
+            sessions: 1000,
+            session_ttl: Duration::from_hours(24),
+        }
     }
 }
 
@@ -97,6 +114,8 @@ pub struct HostedSpec {
     pub listen: Vec<SocketAddr>,
     /// How much may be under way.
     pub limits: PushLimits,
+    /// What becomes of untagged manifests here; `None`: what holds everywhere.
+    pub untagged: Option<Untagged>,
     /// The document as written: what is stored.
     pub document: Value,
 }

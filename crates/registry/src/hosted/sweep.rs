@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, SystemTime};
 
 use blob_store::BlobStore;
@@ -39,33 +40,31 @@ impl Hosted {
         Ok(())
     }
 
-    /// Removes blobs that a crash left without a name.
-    pub(crate) async fn sweep_blobs(&self) -> Result<(), HostedError> {
-        for digest in self.metadata.unneeded_hosted_blobs().await? {
-            self.drop_unneeded(&digest).await?;
-        }
-        for file in self.uploads.store().list().await? {
-            self.drop_unneeded(&file.digest).await?;
-        }
-        Ok(())
+    /// Removes what a crash left without a name.
+    pub(crate) async fn sweep_left_overs(&self, stopping: &AtomicBool) -> Result<(), HostedError> {
+        self.sweep_orphans(stopping).await.map(drop)
     }
 
-    /// Removes a blob's bytes if no name has it.
-    pub(super) async fn drop_unneeded(&self, digest: &Digest) -> Result<(), HostedError> {
+    /// Removes a blob's bytes if no name has it; how many they were.
+    pub(super) async fn drop_unneeded(&self, digest: &Digest) -> Result<Option<u64>, HostedError> {
         let _lock = self.locks.lock(digest).await;
         self.drop_unneeded_locked(digest).await
     }
 
     /// The same for whoever holds the lock of the digest.
-    pub(super) async fn drop_unneeded_locked(&self, digest: &Digest) -> Result<(), HostedError> {
-        let forgotten = self.metadata.forget_hosted_blob(digest).await?;
-        if !forgotten && self.metadata.has_hosted_blob(digest).await? {
-            return Ok(());
+    pub(super) async fn drop_unneeded_locked(&self, digest: &Digest) -> Result<Option<u64>, HostedError> {
+        if self.sessions.awaits(digest) {
+            return Ok(None);
         }
-        if self.uploads.store().delete(digest).await?.is_some() {
+        // What no row knows needs no write to the database: it goes on a full disk too.
+        if self.metadata.has_hosted_blob(digest).await? && !self.metadata.forget_hosted_blob(digest).await? {
+            return Ok(None);
+        }
+        let freed = self.uploads.store().delete(digest).await?;
+        if freed.is_some() {
             tracing::debug!(%digest, "removed a blob that nobody has any more");
         }
-        Ok(())
+        Ok(freed)
     }
 
     /// Ends sessions that rested longer than their repository allows; `ttl` is `None` for one that is not there now, whose

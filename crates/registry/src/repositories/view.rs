@@ -9,7 +9,7 @@ use super::network::NetworkSpec;
 use super::repository::Repository;
 use super::spec::UpstreamSpec;
 use crate::access::PassthroughRules;
-use crate::hosted::{HostedRepository, Immutability};
+use crate::hosted::{HostedRepository, Immutability, Untagged};
 use crate::sources::Upstream;
 
 /// The document, with `key`, `source` and `upstream_state` added.
@@ -68,11 +68,15 @@ pub(super) fn hosted(repo: &HostedRepository) -> Value {
         "kind": "hosted",
         "push": spec.push.as_str(),
         "push_limits": {
+            "manifest": spec.limits.manifest_bytes,
+            "layers": spec.limits.layers,
+            "children": spec.limits.children,
             "blob": spec.limits.blob_bytes,
             "staged": spec.limits.staged_bytes,
             "sessions": spec.limits.sessions,
             "session_ttl": humantime::format_duration(spec.limits.session_ttl).to_string(),
         },
+        "gc": spec.untagged.map_or_else(|| json!({}), |untagged| json!({ "delete_untagged": untagged == Untagged::Delete })),
         "immutable_tags": spec.document.get("immutable_tags").cloned().unwrap_or_else(|| json!([])),
         "channels": spec.document.get("channels").cloned().unwrap_or_else(|| json!({})),
         "retention": spec.document.get("retention").cloned().unwrap_or_default(),

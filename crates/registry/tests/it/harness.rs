@@ -165,6 +165,7 @@ async fn start(folder: PathBuf, max_bytes: u64, document: &Value, dns_server: Op
         repositories: vec![lab.into()],
         upstream: UpstreamDefaults { timeouts, dns_server, ..UpstreamDefaults::default() },
         main_ports: vec![5000],
+        gc: transship_registry::GcSettings::default(),
     };
     let stores = Stores {
         blobs: Arc::new(LocalStore::open(&folder).unwrap()),

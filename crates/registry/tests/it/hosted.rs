@@ -18,53 +18,54 @@ use transship_registry::{
 use crate::harness::{collect, eventually, keys, uploads};
 
 const SHA256: DigestAlgorithm = DigestAlgorithm::Sha256;
-const ADMIN: Pusher = Pusher::Admin;
+pub(crate) const ADMIN: Pusher = Pusher::Admin;
 
 /// A registry with the hosted repositories `rel` (tags `v*` immutable) and `lab`.
-struct House {
-    registry: Registry,
-    folder: tempfile::TempDir,
+pub(crate) struct House {
+    pub(crate) registry: Registry,
+    pub(crate) metadata: Metadata,
+    pub(crate) folder: tempfile::TempDir,
     fields: Value,
 }
 
 impl House {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self::with(json!({})).await
     }
 
-    async fn with(fields: Value) -> Self {
+    pub(crate) async fn with(fields: Value) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let registry = start(folder.path(), &fields).await;
-        Self { registry, folder, fields }
+        let (registry, metadata) = start(folder.path(), &fields).await;
+        Self { registry, metadata, folder, fields }
     }
 
     /// As after `kill -9`: nothing is said goodbye to, and what the test did to the folder meanwhile counts.
-    async fn crash(self, meanwhile: impl AsyncFnOnce(&Path)) -> Self {
-        let Self { registry, folder, fields } = self;
+    pub(crate) async fn crash(self, meanwhile: impl AsyncFnOnce(&Path)) -> Self {
+        let Self { registry, metadata, folder, fields } = self;
         registry.shutdown(Duration::from_secs(5)).await;
-        drop(registry);
+        drop((registry, metadata));
         meanwhile(folder.path()).await;
-        let registry = start(folder.path(), &fields).await;
-        Self { registry, folder, fields }
+        let (registry, metadata) = start(folder.path(), &fields).await;
+        Self { registry, metadata, folder, fields }
     }
 
-    fn route(&self, path: &str) -> HostedRoute {
+    pub(crate) fn route(&self, path: &str) -> HostedRoute {
         match self.place(path) {
             Place::Hosted(route) => route,
             Place::Proxy(_) => panic!("{path} is not hosted"),
         }
     }
 
-    fn place(&self, path: &str) -> Place {
+    pub(crate) fn place(&self, path: &str) -> Place {
         self.registry.locate(&RouteQuery { path, ns: None, host: None, local_port: None }).unwrap()
     }
 
-    async fn push(&self, path: &str, bytes: &'static [u8]) -> Result<Digest, HostedError> {
+    pub(crate) async fn push(&self, path: &str, bytes: &'static [u8]) -> Result<Digest, HostedError> {
         let digest = Digest::sha256_of(bytes);
         self.registry.push_blob(&self.route(path), ADMIN, &digest, chunk(bytes)).await.map(|()| digest)
     }
 
-    async fn tag(&self, path: &str, tag: &str, text: &str) -> Result<Digest, HostedError> {
+    pub(crate) async fn tag(&self, path: &str, tag: &str, text: &str) -> Result<Digest, HostedError> {
         let push = ManifestPush {
             reference: tag.parse().unwrap(),
             tags: Vec::new(),
@@ -74,13 +75,24 @@ impl House {
         self.registry.push_manifest(&self.route(path), ADMIN, push).await.map(|pushed| pushed.digest)
     }
 
-    async fn read(&self, path: &str, digest: &Digest) -> Result<Bytes, PullError> {
+    /// The same of another type.
+    pub(crate) async fn tag_as(&self, path: &str, tag: &str, media_type: &str, text: &str) -> Digest {
+        let push = ManifestPush {
+            reference: tag.parse().unwrap(),
+            tags: Vec::new(),
+            content_type: Some(media_type.parse().unwrap()),
+            bytes: Bytes::from(text.to_owned()),
+        };
+        self.registry.push_manifest(&self.route(path), ADMIN, push).await.unwrap().digest
+    }
+
+    pub(crate) async fn read(&self, path: &str, digest: &Digest) -> Result<Bytes, PullError> {
         let open = self.registry.open_blob(&self.place(path), digest, None).await?;
         collect(open.read(oci::ByteRange { start: 0, end: open.size() })).await
     }
 
     /// Files of pushed blobs and of uploads.
-    fn files(&self) -> (usize, usize) {
+    pub(crate) fn files(&self) -> (usize, usize) {
         let root = self.folder.path().join("hosted");
         (count(&root.join("blobs")), count(&root.join("uploads")))
     }
@@ -91,7 +103,7 @@ fn count(folder: &Path) -> usize {
     entries.map(|path| if path.is_dir() { count(&path) } else { 1 }).sum()
 }
 
-async fn start(folder: &Path, fields: &Value) -> Registry {
+async fn start(folder: &Path, fields: &Value) -> (Registry, Metadata) {
     let spec = |key: &str, more: &Value| {
         let mut document = json!({ "kind": "hosted" });
         document.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -103,18 +115,20 @@ async fn start(folder: &Path, fields: &Value) -> Registry {
         repositories: vec![spec("rel", &json!({ "immutable_tags": ["v*"] })), spec("lab", fields)],
         upstream: UpstreamDefaults::default(),
         main_ports: vec![5000],
+        gc: transship_registry::GcSettings::default(),
     };
+    let rows = metadata(folder).await;
     let stores = Stores {
         blobs: Arc::new(blob_store::LocalStore::open(folder).unwrap()),
         staging: blob_store::Staging::open(&folder.join("staging")).unwrap(),
         uploads: uploads(folder),
-        metadata: metadata(folder).await,
+        metadata: rows.clone(),
     };
     let metrics = Metrics::register(&mut prometheus_client::registry::Registry::default());
-    Registry::start(config, stores, metrics).await.unwrap()
+    (Registry::start(config, stores, metrics).await.unwrap(), rows)
 }
 
-async fn metadata(folder: &Path) -> Metadata {
+pub(crate) async fn metadata(folder: &Path) -> Metadata {
     Metadata::open(&folder.join("transship.db"), keys()).await.unwrap()
 }
 
@@ -128,7 +142,7 @@ fn broken(bytes: &'static [u8]) -> Chunk {
     Chunk { range: None, body: Box::pin(stream::iter(pieces)) }
 }
 
-fn image(layers: &[(&Digest, usize)]) -> String {
+pub(crate) fn image(layers: &[(&Digest, usize)]) -> String {
     let layer = |(digest, size): &(&Digest, usize)| json!({ "mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": digest, "size": size });
     let config = Digest::sha256_of(b"{}");
     json!({
@@ -394,7 +408,7 @@ async fn whatever_step_a_push_is_killed_at_nothing_half_is_visible_or_left() {
         uploads(folder).store().put(&digest, Bytes::from_static(b"bytes")).await.unwrap();
         let (metadata, other) = (metadata(folder).await, Digest::sha256_of(b"other"));
         let (repo, name) = ("lab".parse().unwrap(), "app".parse().unwrap());
-        metadata.link_hosted_blob(&repo, &name, (&other, 5), None).await.unwrap();
+        metadata.link_hosted_blob(&repo, &name, (&other, 5), None, SystemTime::UNIX_EPOCH).await.unwrap();
         uploads(folder).store().put(&other, Bytes::from_static(b"other")).await.unwrap();
         metadata.delete_hosted_blob((&repo, &name), &other, &|_| false).await.unwrap().unwrap();
     });

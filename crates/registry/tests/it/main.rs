@@ -10,6 +10,7 @@ mod explain;
 mod faults;
 mod harness;
 mod hosted;
+mod hosted_gc;
 mod manifests;
 mod mirrors;
 mod ranges;

@@ -32,6 +32,7 @@ pub(crate) struct RawConfig {
     pub(crate) upstream: RawUpstream,
     pub(crate) shutdown_timeout: Option<Span>,
     pub(crate) limits: RawLimits,
+    pub(crate) gc: RawGc,
 }
 
 #[derive(Deserialize, Default)]
@@ -97,6 +98,15 @@ pub(crate) struct RawUpstream {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct RawLimits {
     pub(crate) max_connections: Option<usize>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RawGc {
+    pub(crate) interval: Option<Span>,
+    pub(crate) grace: Option<Span>,
+    pub(crate) lease: Option<Span>,
+    pub(crate) delete_untagged: Option<bool>,
 }
 
 /// When `/v2/` asks for a login.

@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use client::{Secret, Timeouts};
-use registry::{Backoff, ConfiguredRepository, EntranceLogin, HeaderTrace, Hedging, UpstreamDefaults};
+use registry::{
+    Backoff, ConfiguredRepository, EntranceLogin, GcSettings, HeaderTrace, Hedging, Untagged, UpstreamDefaults,
+};
 use serde_json::{Map, Value};
 use url::Url;
 
@@ -20,7 +22,7 @@ use super::host_limits;
 use super::interpolate::interpolate;
 use super::problem::{Origin, Problem, Problems};
 use super::proxies;
-use super::raw::{Hedge, RawAdmin, RawConfig, RawSecrets, RawTls, RawUpstream, V2Login};
+use super::raw::{Hedge, RawAdmin, RawConfig, RawGc, RawSecrets, RawTls, RawUpstream, V2Login};
 use super::repositories;
 use super::size::Size;
 use crate::logging::{LogFilter, LogFormat};
@@ -85,6 +87,8 @@ pub(crate) struct Config {
     pub(crate) shutdown_timeout: Duration,
     /// Most client connections at one time.
     pub(crate) max_connections: usize,
+    /// How garbage of hosted repositories is collected.
+    pub(crate) gc: GcSettings,
 }
 
 /// Files of the server's certificate.
@@ -207,6 +211,7 @@ impl Sources {
             },
             shutdown_timeout: raw.shutdown_timeout.map_or(Duration::from_secs(30), |s| s.0),
             max_connections: raw.limits.max_connections.unwrap_or(10_000),
+            gc: gc(&raw.gc),
         })
     }
 
@@ -289,6 +294,21 @@ fn upstream(raw: &RawUpstream, document: &Node, problems: &mut Vec<Problem>) -> 
             Some(Hedge::Off) | None => Hedging::Off,
         },
         ..UpstreamDefaults::default()
+    }
+}
+
+fn gc(raw: &RawGc) -> GcSettings {
+    let default = GcSettings::default();
+    let interval = match raw.interval {
+        Some(span) if span.0.is_zero() => None,
+        Some(span) => Some(span.0),
+        None => default.interval,
+    };
+    GcSettings {
+        interval,
+        grace: raw.grace.map_or(default.grace, |s| s.0),
+        lease: raw.lease.map_or(default.lease, |s| s.0),
+        untagged: if raw.delete_untagged.unwrap_or(false) { Untagged::Delete } else { Untagged::Keep },
     }
 }
 

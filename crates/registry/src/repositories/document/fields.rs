@@ -33,6 +33,14 @@ pub const FIELDS: &[FieldDoc] = &[
         "token",
         "Of a hosted repository: who may push. `token`: whoever logs in with the admin token as the password. `anyone`: besides, every caller on this machine without a login, for laboratories.",
     ),
+    doc(
+        "push_limits.manifest",
+        "size",
+        "4MiB",
+        "Of a hosted repository: the largest manifest that is taken. At most `4MiB`; the distribution spec asks registries to take as much as that.",
+    ),
+    doc("push_limits.layers", "number", "1000", "Of a hosted repository: most layers of a manifest, up to 1000."),
+    doc("push_limits.children", "number", "1000", "Of a hosted repository: most manifests in an index, up to 1000."),
     doc("push_limits.blob", "size", "512GiB", "Of a hosted repository: the largest blob that is taken."),
     doc(
         "push_limits.staged",
@@ -51,6 +59,12 @@ pub const FIELDS: &[FieldDoc] = &[
         "duration",
         "24h",
         "Of a hosted repository: how long an unfinished upload may rest before it is given up. At least `1m`.",
+    ),
+    doc(
+        "gc.delete_untagged",
+        "boolean",
+        "",
+        "Of a hosted repository: whether garbage collection takes away manifests that no tag and no index leads to. Without it: as `gc.delete_untagged` of the configuration file says. One with a `subject` (a signature, an SBOM) lives as long as its subject (docs/hosted.md).",
     ),
     doc(
         "upstream",

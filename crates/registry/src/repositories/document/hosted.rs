@@ -11,16 +11,17 @@ use serde_json::Value;
 use super::parse_listen;
 use super::reader::Reader;
 use super::{FieldProblem, Provenance};
-use crate::hosted::{HostedSpec, Immutability, PushLimits, PushPolicy};
+use crate::hosted::{HostedSpec, Immutability, PushLimits, PushPolicy, Untagged};
 use crate::repositories::pattern::TagPattern;
 use crate::repositories::size::parse_size;
 use crate::repositories::spec::parse_duration;
 
 /// What a hosted repository's document may hold.
-const HOSTED: [&str; 10] = [
+const HOSTED: [&str; 11] = [
     "kind",
     "push",
     "push_limits",
+    "gc",
     "immutable_tags",
     "immutable",
     "channels",
@@ -30,7 +31,10 @@ const HOSTED: [&str; 10] = [
     "listen",
 ];
 /// Of these, what only a hosted one's may.
-const HOSTED_ONLY: [&str; 6] = ["push", "push_limits", "immutable", "channels", "retention", "promote"];
+const HOSTED_ONLY: [&str; 7] = ["push", "push_limits", "gc", "immutable", "channels", "retention", "promote"];
+
+/// Beyond, a limit is none.
+const MOST_SESSIONS: u32 = 100_000;
 
 /// A session that rests for less may be given up while its client is at work.
 const SHORTEST_TTL: Duration = Duration::from_mins(1);
@@ -59,6 +63,7 @@ pub(crate) fn read_hosted(
     }
     let push = read.parsed("push", PushPolicy::parse).unwrap_or_default();
     let limits = read.section("push_limits", Reader::push_limits).unwrap_or_default();
+    let untagged = read.section("gc", Reader::untagged).flatten();
     let immutable_tags = read.list("immutable_tags", TagPattern::parse);
     let immutability = if read.flag("immutable") == Some(true) { Immutability::Whole } else { Immutability::OfTags };
     let hosts = read.list("hosts", |text| text.parse::<RegistryHost>().map_err(|e| e.to_string()));
@@ -80,6 +85,7 @@ pub(crate) fn read_hosted(
         hosts,
         listen,
         limits,
+        untagged,
         document: document.clone(),
     })
 }
@@ -97,9 +103,12 @@ impl Reader<'_> {
     fn push_limits(&mut self) -> PushLimits {
         let defaults = PushLimits::default();
         PushLimits {
+            manifest_bytes: self.manifest_bytes(defaults.manifest_bytes),
+            layers: self.most("layers", defaults.layers, defaults.layers),
+            children: self.most("children", defaults.children, defaults.children),
             blob_bytes: self.size("blob", defaults.blob_bytes),
             staged_bytes: self.size("staged", defaults.staged_bytes),
-            sessions: self.sessions(defaults.sessions),
+            sessions: self.most("sessions", defaults.sessions, MOST_SESSIONS),
             session_ttl: self.parsed("session_ttl", session_ttl).unwrap_or(defaults.session_ttl),
         }
     }
@@ -119,18 +128,30 @@ impl Reader<'_> {
         default
     }
 
-    fn sessions(&mut self, default: u32) -> u32 {
-        const MOST: u32 = 100_000;
-        let number = match self.value("sessions") {
+    /// What every manifest is read with bounds it.
+    fn manifest_bytes(&mut self, most: u64) -> u64 {
+        let bytes = self.size("manifest", most);
+        if bytes > most {
+            self.problem("manifest", "must be 4MiB or less: no manifest is read beyond that");
+        }
+        bytes
+    }
+
+    fn untagged(&mut self) -> Option<Untagged> {
+        let delete = self.flag("delete_untagged")?;
+        Some(if delete { Untagged::Delete } else { Untagged::Keep })
+    }
+
+    fn most(&mut self, path: &'static str, default: u32, most: u32) -> u32 {
+        let number = match self.value(path) {
             Value::Null => return default,
             Value::Number(number) => number.as_u64(),
             Value::String(text) => text.trim().parse().ok(),
             Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
         };
-        let sessions =
-            number.and_then(|number| u32::try_from(number).ok()).filter(|number| (1..=MOST).contains(number));
-        sessions.unwrap_or_else(|| {
-            self.problem("sessions", format!("must be a whole number from 1 to {MOST}"));
+        let number = number.and_then(|number| u32::try_from(number).ok()).filter(|number| (1..=most).contains(number));
+        number.unwrap_or_else(|| {
+            self.problem(path, format!("must be a whole number from 1 to {most}"));
             default
         })
     }
@@ -163,28 +184,47 @@ mod tests {
         assert_eq!((spec.push, spec.limits), (PushPolicy::Token, PushLimits::default()));
         let spec = read(&json!({
             "kind": "hosted", "push": "anyone", "immutable_tags": ["v*"], "hosts": ["r.example"],
-            "push_limits": { "blob": "10GiB", "staged": 1000, "sessions": "5", "session_ttl": "2h" },
+            "push_limits": {
+                "manifest": "1MiB", "layers": 50, "children": "20",
+                "blob": "10GiB", "staged": 1000, "sessions": "5", "session_ttl": "2h",
+            },
+            "gc": { "delete_untagged": true },
         }));
         let spec = spec.unwrap();
         assert_eq!(spec.push, PushPolicy::Anyone);
         assert!(spec.is_immutable(&"v1".parse().unwrap()) && !spec.is_immutable(&"latest".parse().unwrap()));
-        let limits =
-            PushLimits { blob_bytes: 10 << 30, staged_bytes: 1000, sessions: 5, session_ttl: Duration::from_hours(2) };
-        assert_eq!(spec.limits, limits);
+        let limits = PushLimits {
+            manifest_bytes: 1 << 20,
+            layers: 50,
+            children: 20,
+            blob_bytes: 10 << 30,
+            staged_bytes: 1000,
+            sessions: 5,
+            session_ttl: Duration::from_hours(2),
+        };
+        assert_eq!((spec.limits, spec.untagged), (limits, Some(Untagged::Delete)));
     }
 
     #[test]
     fn everything_wrong_is_told_at_once() {
         let found = read(&json!({
             "kind": "hosted", "upstream": "https://r.example", "tag_ttl": "5m", "push": "everybody", "pusch": 1,
-            "push_limits": { "blob": 0, "sessions": 0, "session_ttl": "1s", "x": 1 },
+            "push_limits": {
+                "blob": 0, "sessions": 0, "session_ttl": "1s", "x": 1, "manifest": "5MiB", "layers": 1001, "children": 0,
+            },
+            "gc": { "delete_untagged": "sometimes", "interval": "1h" },
         }));
         let mut found = found.unwrap_err();
         found.sort();
         let expected = [
+            "gc.delete_untagged: must be true or false",
+            "gc.interval: unknown field",
             "pusch: unknown field",
             "push: 'everybody' is not who may push",
             "push_limits.blob: must be more than nothing",
+            "push_limits.children: must be a whole number",
+            "push_limits.layers: must be a whole number",
+            "push_limits.manifest: must be 4MiB or less",
             "push_limits.session_ttl: '1s' is too short",
             "push_limits.sessions: must be a whole number",
             "push_limits.x: unknown field",

@@ -10,7 +10,6 @@ use futures_util::{StreamExt, stream};
 use http::{HeaderMap, StatusCode, header};
 use http_body_util::BodyStream as Frames;
 use oci::ErrorCode;
-use oci::limits::MAX_MANIFEST_BYTES;
 use registry::{BodyStream, HostedError};
 
 use crate::respond::Failure;
@@ -50,9 +49,8 @@ pub(crate) fn content_length(headers: &HeaderMap) -> Result<Option<u64>, Failure
     })
 }
 
-/// A manifest's body as a whole.
-pub(crate) async fn whole(mut body: BodyStream, length: Option<u64>) -> Result<Bytes, Failure> {
-    let limit = MAX_MANIFEST_BYTES as u64;
+/// A manifest's body as a whole, `limit` bytes at most.
+pub(crate) async fn whole(mut body: BodyStream, length: Option<u64>, limit: u64) -> Result<Bytes, Failure> {
     let too_large = || Failure::from(HostedError::TooLarge { what: "the manifest", limit });
     if length.is_some_and(|length| length > limit) {
         return Err(too_large());
@@ -60,7 +58,7 @@ pub(crate) async fn whole(mut body: BodyStream, length: Option<u64>) -> Result<B
     let mut bytes = BytesMut::new();
     while let Some(piece) = body.next().await {
         let piece = piece.map_err(|why| HostedError::BodyBroke { received: bytes.len() as u64, why: why.into() })?;
-        if bytes.len() + piece.len() > MAX_MANIFEST_BYTES {
+        if (bytes.len() + piece.len()) as u64 > limit {
             return Err(too_large());
         }
         bytes.extend_from_slice(&piece);
@@ -72,35 +70,38 @@ pub(crate) async fn whole(mut body: BodyStream, length: Option<u64>) -> Result<B
 mod tests {
     use super::*;
     use http_body_util::{Full, StreamBody};
+    use oci::limits::MAX_MANIFEST_BYTES;
+
+    const LIMIT: u64 = MAX_MANIFEST_BYTES as u64;
 
     #[tokio::test]
     async fn a_body_comes_whole_or_not_at_all() {
         let body = incoming(Full::new(Bytes::from_static(b"manifest")));
-        assert_eq!(whole(body, Some(8)).await.unwrap(), "manifest");
+        assert_eq!(whole(body, Some(8), LIMIT).await.unwrap(), "manifest");
         let broken = stream::iter([
             Ok(http_body::Frame::data(Bytes::from_static(b"mani"))),
             Err(std::io::Error::other("connection reset")),
         ]);
-        let failure = whole(incoming(StreamBody::new(broken)), None).await.unwrap_err();
+        let failure = whole(incoming(StreamBody::new(broken)), None, LIMIT).await.unwrap_err();
         assert!(failure.message().contains("connection reset"), "{}", failure.message());
     }
 
     #[tokio::test]
     async fn a_manifest_is_read_up_to_its_limit() {
         let most = Bytes::from(vec![b' '; MAX_MANIFEST_BYTES]);
-        assert_eq!(whole(incoming(Full::new(most.clone())), None).await.unwrap().len(), MAX_MANIFEST_BYTES);
+        assert_eq!(whole(incoming(Full::new(most.clone())), None, LIMIT).await.unwrap().len(), MAX_MANIFEST_BYTES);
         let more = Bytes::from(vec![b' '; MAX_MANIFEST_BYTES + 1]);
-        assert!(whole(incoming(Full::new(more)), None).await.is_err());
-        assert!(whole(incoming(Full::new(most)), Some(MAX_MANIFEST_BYTES as u64 + 1)).await.is_err());
+        assert!(whole(incoming(Full::new(more)), None, LIMIT).await.is_err());
+        assert!(whole(incoming(Full::new(most)), Some(LIMIT + 1), LIMIT).await.is_err());
         let endless =
             stream::repeat_with(|| Ok::<_, std::io::Error>(http_body::Frame::data(Bytes::from_static(&[0; 4096]))));
-        assert!(whole(incoming(StreamBody::new(endless)), None).await.is_err());
+        assert!(whole(incoming(StreamBody::new(endless)), None, LIMIT).await.is_err());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_body_that_stands_still_is_cut_off() {
         let still = stream::pending::<Result<http_body::Frame<Bytes>, std::io::Error>>();
-        let failure = whole(incoming(StreamBody::new(still)), None).await.unwrap_err();
+        let failure = whole(incoming(StreamBody::new(still)), None, LIMIT).await.unwrap_err();
         assert!(failure.message().contains("no byte came for 60 s"), "{}", failure.message());
     }
 }

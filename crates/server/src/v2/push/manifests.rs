@@ -1,6 +1,6 @@
 //! `PUT|DELETE /v2/<name>/manifests/<reference>` (distribution-spec "Pushing Manifests", "Deleting tags").
 //!
-//! Must not know what makes a manifest good. Invariant: at most 4 MiB of a body are read; the bytes go on as they came.
+//! Must not know what makes a manifest good. Invariant: no more of a body is read than the repository takes of a manifest; the bytes go on as they came.
 
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use oci::{ErrorCode, MediaType, Reference};
@@ -24,7 +24,8 @@ pub(crate) async fn put(
 ) -> Result<Response<ReplyBody>, Failure> {
     let (route, pusher) = request.admit(name, &Action::Manifest(reference.clone()), record)?;
     let content_type = content_type(request)?;
-    let bytes = whole(body, content_length(request.headers)?).await?;
+    let limit = route.repo.spec().limits.manifest_bytes;
+    let bytes = whole(body, content_length(request.headers)?, limit).await?;
     let tags = request.query.tags.clone();
     let by_query = tags.clone();
     let push = ManifestPush { reference, tags, content_type, bytes };
