@@ -1,6 +1,6 @@
 # Everything a developer runs, by name. `make` alone lists it.
 .DEFAULT_GOAL := help
-.PHONY: help build run test peers fmt clippy unit docs shell conformance deny bench bench-starget fuzz
+.PHONY: help build run test peers fmt clippy unit docs shell soak conformance deny bench bench-starget fuzz
 
 STEP := ci/step.sh
 FUZZ_SECONDS ?= 60
@@ -34,6 +34,9 @@ docs: ## build the documentation, warnings are errors
 
 shell: ## parse all shell scripts
 	@$(STEP) "shell" ci/check-shell.sh
+
+soak: ## push, pull, delete and collect garbage at random for half an hour (TRANSSHIP_SOAK_SECONDS)
+	TRANSSHIP_SOAK_SECONDS=$${TRANSSHIP_SOAK_SECONDS:-1800} cargo test -p transship --test e2e --locked -- --nocapture push_soak
 
 conformance: ## run the official OCI conformance suite, hosted and through a proxy (needs Go)
 	@$(STEP) "conformance" ci/conformance.sh

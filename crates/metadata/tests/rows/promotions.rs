@@ -29,7 +29,10 @@ impl Rows {
 
     async fn blob(&self, repo: &str, of: &str) -> Digest {
         let digest = digest(of);
-        self.metadata.link_hosted_blob(&parse(repo), &self.name, (&digest, 5), None).await.unwrap();
+        self.metadata
+            .link_hosted_blob(&parse(repo), &self.name, (&digest, 5), None, std::time::SystemTime::UNIX_EPOCH)
+            .await
+            .unwrap();
         digest
     }
 

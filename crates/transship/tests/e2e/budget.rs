@@ -23,12 +23,12 @@ const LAYER: usize = 8 << 20;
 const CLIENTS: u64 = 8;
 
 /// A small file system of its own.
-struct SmallDisk {
-    folder: tempfile::TempDir,
+pub(crate) struct SmallDisk {
+    pub(crate) folder: tempfile::TempDir,
 }
 
 impl SmallDisk {
-    fn mount(size: &str) -> Self {
+    pub(crate) fn mount(size: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut mount = command("mount", folder.path());
         Finished::of(mount.args(["-t", "tmpfs", "-o", &format!("size={size}"), "none"]).arg(folder.path()))

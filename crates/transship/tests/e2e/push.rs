@@ -11,42 +11,65 @@ use base64::engine::general_purpose::STANDARD;
 use futures_util::stream;
 use oci::Digest;
 use reqwest::Client;
-use serde_json::json;
+use serde_json::{Value, json};
 use testkit::image;
 use testkit::transship_process::{TransshipProcess, TransshipSetup};
 
 use crate::http::{self, Answer};
 use crate::lab::{PROGRAM, comes_true};
 
-const IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
+pub(crate) const IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
 
 /// The program with the hosted repositories `rel` (tags `v*` immutable, the admin token pushes) and `lab` (anyone does).
 pub(crate) struct Hosted {
     pub(crate) transship: TransshipProcess,
-    client: Client,
+    pub(crate) client: Client,
 }
 
 impl Hosted {
     pub(crate) fn start() -> Self {
-        let config = json!({
+        Self::with(&json!({}))
+    }
+
+    /// With these fields in the configuration file.
+    pub(crate) fn with(fields: &Value) -> Self {
+        Self::set_up(fields, TransshipSetup::default())
+    }
+
+    /// The same with a set-up of the test's own.
+    pub(crate) fn set_up(fields: &Value, setup: TransshipSetup) -> Self {
+        let mut config = json!({
             "builtin_upstreams": false,
             "repos": { "rel": { "kind": "hosted", "immutable_tags": ["v*"] }, "lab": { "kind": "hosted", "push": "anyone" } },
         });
-        let setup = TransshipSetup { config: Some(config.to_string()), ..TransshipSetup::default() };
+        config.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        let setup = TransshipSetup { config: Some(config.to_string()), ..setup };
         Self { transship: TransshipProcess::start(PROGRAM, setup), client: http::client() }
     }
 
-    async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: impl Into<Vec<u8>>) -> Answer {
+    pub(crate) async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Vec<u8>>,
+    ) -> Answer {
         http::send(&self.client, method, &format!("{}{path}", self.transship.url()), headers, body.into()).await
     }
 
     /// With the login that `docker login` would have made.
-    async fn as_admin(&self, method: &str, path: &str, headers: &[(&str, &str)], body: impl Into<Vec<u8>>) -> Answer {
+    pub(crate) async fn as_admin(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Vec<u8>>,
+    ) -> Answer {
         let login = basic("ci", &self.transship.admin_token());
         self.send(method, path, &[headers, &[("Authorization", login.as_str())]].concat(), body).await
     }
 
-    async fn push_blob(&self, name: &str, bytes: &[u8]) -> Digest {
+    pub(crate) async fn push_blob(&self, name: &str, bytes: &[u8]) -> Digest {
         let digest = Digest::sha256_of(bytes);
         let pushed = self.as_admin("POST", &format!("/v2/{name}/blobs/uploads/?digest={digest}"), &[], bytes).await;
         assert_eq!(pushed.status, 201, "{}", pushed.text());
@@ -54,7 +77,7 @@ impl Hosted {
     }
 
     /// Files of pushed blobs and of uploads.
-    fn files(&self) -> (usize, usize) {
+    pub(crate) fn files(&self) -> (usize, usize) {
         let root = self.transship.cache_dir().join("hosted");
         (count(&root.join("blobs")), count(&root.join("uploads")))
     }
@@ -69,7 +92,7 @@ fn basic(username: &str, password: &str) -> String {
     format!("Basic {}", STANDARD.encode(format!("{username}:{password}")))
 }
 
-fn manifest(layers: &[(Digest, usize)]) -> String {
+pub(crate) fn manifest(layers: &[(Digest, usize)]) -> String {
     let layers = layers.iter().map(|(digest, size)| {
         json!({ "mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": digest, "size": size })
     });
