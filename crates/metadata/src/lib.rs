@@ -10,6 +10,7 @@ mod decode;
 mod descriptors;
 mod encode;
 mod error;
+mod groups;
 mod hosted;
 mod links;
 mod manifests;
@@ -27,6 +28,7 @@ mod tags;
 pub use blobs::BlobRow;
 pub use descriptors::DescriptorRow;
 pub use error::MetadataError;
+pub use groups::{DifferingTag, GroupNameRow, TagsOf};
 pub use hosted::{
     ApprovalRow, Condemned, Copied, DeleteRefused, GarbageKind, HeldPart, HostedBlobRow, HostedReferrer,
     HostedTagEvent, HostedTagRow, InvalidPromotionId, InvalidPromotionState, InvalidTagCause, MountFrom, Mounted,

@@ -30,6 +30,7 @@
 //!  approvals           repo, name, digest, principal             who approved a manifest
 //!  hosted_pulls        repo, name, digest ──▶ pulled_at          when a manifest was last asked for
 //!  hosted_marks        mark ──▶ value                            how far the tag events were handled
+//!  group_names         group_key, name ──▶ member                who keeps a name in a group
 //! ```
 
 use sqlx::SqlSafeStr as _;
@@ -42,6 +43,7 @@ const SQLITE: [(i64, &str, &str); 6] = [
     (4, "hosted", include_str!("../migrations/sqlite/0004_hosted.sql")),
     (5, "garbage", include_str!("../migrations/sqlite/0005_garbage.sql")),
     (6, "over time", include_str!("../migrations/sqlite/0006_over_time.sql")),
+    (7, "groups", include_str!("../migrations/sqlite/0007_groups.sql")),
 ];
 
 /// The newest schema this build knows.

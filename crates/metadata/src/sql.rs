@@ -228,6 +228,28 @@ statements! {
         SELECT id FROM hosted_tag_events WHERE repo = $1 AND name = $2 AND tag = $3 ORDER BY id DESC LIMIT $4)";
     HOSTED_TAG_HISTORY = "SELECT digest, happened_at, principal, cause, promotion FROM hosted_tag_events \
         WHERE repo = $1 AND name = $2 AND tag = $3 ORDER BY id DESC LIMIT $4";
+
+    // --- groups: who keeps a name, and what members are known to have
+    FIND_GROUP_NAME = "SELECT name, member, since, checked_at FROM group_names WHERE group_key = $1 AND name = $2";
+    LIST_GROUP_NAMES = "SELECT name, member, since, checked_at FROM group_names WHERE group_key = $1 AND name > $2 \
+        ORDER BY name LIMIT $3";
+    KEEP_GROUP_NAME = "INSERT INTO group_names (group_key, name, member, since, checked_at) VALUES ($1, $2, $3, $4, $4) \
+        ON CONFLICT (group_key, name) DO UPDATE SET member = excluded.member, checked_at = excluded.checked_at, \
+            since = CASE WHEN group_names.member = excluded.member THEN group_names.since ELSE excluded.since END";
+    RELEASE_GROUP_NAME = "DELETE FROM group_names WHERE group_key = $1 AND name = $2";
+    RELEASE_GROUP_NAMES = "DELETE FROM group_names WHERE group_key = $1";
+    HAS_HOSTED_MANIFESTS = "SELECT 1 FROM hosted_manifests WHERE repo = $1 AND name = $2 LIMIT 1";
+    HAS_KNOWN_NAME = "SELECT 1 FROM tags WHERE repo = $1 AND name = $2 AND digest IS NOT NULL \
+        UNION SELECT 1 FROM links WHERE repo = $1 AND name = $2 LIMIT 1";
+    DIFFERING_HOSTED = "SELECT a.name, a.tag, a.digest, b.digest AS other_digest FROM hosted_tags a \
+        JOIN hosted_tags b ON b.repo = $2 AND b.name = a.name AND b.tag = a.tag \
+        WHERE a.repo = $1 AND b.digest <> a.digest ORDER BY a.name, a.tag LIMIT $3";
+    DIFFERING_PROXIES = "SELECT a.name, a.tag, a.digest, b.digest AS other_digest FROM tags a \
+        JOIN tags b ON b.repo = $2 AND b.name = a.name AND b.tag = a.tag \
+        WHERE a.repo = $1 AND b.digest <> a.digest ORDER BY a.name, a.tag LIMIT $3";
+    DIFFERING_MIXED = "SELECT a.name, a.tag, a.digest, b.digest AS other_digest FROM hosted_tags a \
+        JOIN tags b ON b.repo = $2 AND b.name = a.name AND b.tag = a.tag \
+        WHERE a.repo = $1 AND b.digest <> a.digest ORDER BY a.name, a.tag LIMIT $3";
 }
 
 pub(crate) mod over_time;
@@ -237,10 +259,7 @@ mod tests {
     use sqlx::{AssertSqlSafe, Executor as _, Row as _, SqlSafeStr as _};
 
     use super::{
-        ALL, FIND_BLOB, FIND_HOSTED_BLOB, FIND_HOSTED_MANIFEST, FIND_LISTED, FIND_LISTING, FIND_MANIFEST,
-        FIND_MANIFEST_LEASE, FIND_REFERRERS, FIND_TAG, HOLDERS_OF_HOSTED, IS_LINKED, LIST_BLOBS, LIST_HELD_LINKS,
-        LIST_HELD_MANIFESTS, LIST_HOSTED_NAMES, LIST_HOSTED_REFERRERS, LIST_HOSTED_TAGS, OLDEST_BLOBS,
-        RESOLVE_HOSTED_TAG, TAG_HISTORY, TAGS_OF_HOSTED, WHERE_HOSTED_BLOB_IS,
+        ALL, DIFFERING_HOSTED, DIFFERING_MIXED, DIFFERING_PROXIES, FIND_BLOB, FIND_GROUP_NAME, FIND_HOSTED_BLOB, FIND_HOSTED_MANIFEST, FIND_LISTED, FIND_LISTING, FIND_MANIFEST, FIND_MANIFEST_LEASE, FIND_REFERRERS, FIND_TAG, HAS_HOSTED_MANIFESTS, HOLDERS_OF_HOSTED, IS_LINKED, LIST_BLOBS, LIST_GROUP_NAMES, LIST_HELD_LINKS, LIST_HELD_MANIFESTS, LIST_HOSTED_NAMES, LIST_HOSTED_REFERRERS, LIST_HOSTED_TAGS, OLDEST_BLOBS, RESOLVE_HOSTED_TAG, TAGS_OF_HOSTED, TAG_HISTORY, WHERE_HOSTED_BLOB_IS,
     };
     use crate::metadata::Metadata;
 
@@ -286,6 +305,12 @@ mod tests {
             RESOLVE_HOSTED_TAG,
             TAGS_OF_HOSTED,
             WHERE_HOSTED_BLOB_IS,
+            FIND_GROUP_NAME,
+            LIST_GROUP_NAMES,
+            HAS_HOSTED_MANIFESTS,
+            DIFFERING_HOSTED,
+            DIFFERING_PROXIES,
+            DIFFERING_MIXED,
         ] {
             let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {text}"));
             let plan = sqlx::query(explain).fetch_all(metadata.readers()).await.unwrap();

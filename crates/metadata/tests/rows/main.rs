@@ -10,6 +10,7 @@ mod content;
 mod damage;
 mod fixture;
 mod garbage;
+mod groups;
 mod hosted;
 mod opening;
 mod promotions;
