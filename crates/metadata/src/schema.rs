@@ -36,7 +36,7 @@
 use sqlx::SqlSafeStr as _;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 
-const SQLITE: [(i64, &str, &str); 6] = [
+const SQLITE: [(i64, &str, &str); 7] = [
     (1, "initial", include_str!("../migrations/sqlite/0001_initial.sql")),
     (2, "links are confirmed", include_str!("../migrations/sqlite/0002_links_are_confirmed.sql")),
     (3, "referrers", include_str!("../migrations/sqlite/0003_referrers.sql")),

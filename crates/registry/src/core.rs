@@ -17,6 +17,7 @@ use crate::counters::Counters;
 use crate::error::PullError;
 use crate::exchange_log::ExchangeLogs;
 use crate::fill::Fills;
+use crate::groups::{GroupRepository, GroupSpec, Groups, Member};
 use crate::hosted::{Hosted, HostedRepository, HostedSpec};
 use crate::metrics::Metrics;
 use crate::observe::Observer;
@@ -35,10 +36,12 @@ pub(crate) struct Core {
     pub(crate) cache: Arc<Cache>,
     pub(crate) fills: Fills,
     pub(crate) hosted: Arc<Hosted>,
+    pub(crate) groups: Groups,
     pub(crate) memory: Memory,
     pub(crate) tag_flights: Arc<SingleFlight<TagFlight>>,
     pub(crate) manifest_flights: Arc<SingleFlight<crate::pull::ManifestFlight>>,
     pub(crate) referrers_flights: Arc<SingleFlight<crate::pull::ReferrersFlight>>,
+    pub(crate) name_flights: Arc<SingleFlight<crate::groups::NameFlight>>,
     pub(crate) size_flights: Arc<SingleFlight<crate::pull::SizeFlight>>,
     pub(crate) metrics: Metrics,
     pub(crate) admin_lock: tokio::sync::Mutex<()>,
@@ -86,6 +89,7 @@ impl Core {
     ) -> Self {
         Self {
             hosted,
+            groups: Groups::new(metadata.clone(), metrics.clone()),
             fills: Fills::new(cache.clone(), metadata.clone(), metrics.clone()),
             metadata,
             cache,
@@ -93,6 +97,7 @@ impl Core {
             tag_flights: Arc::default(),
             manifest_flights: Arc::default(),
             referrers_flights: Arc::default(),
+            name_flights: Arc::default(),
             size_flights: Arc::default(),
             metrics,
             admin_lock: tokio::sync::Mutex::new(()),
@@ -174,13 +179,17 @@ impl Core {
     fn install(&self, specs: Vec<(ConfiguredRepository, Source)>, upstream: &UpstreamDefaults) {
         let old = self.map.load();
         let mut built: Vec<AnyRepository> = Vec::with_capacity(specs.len());
+        let mut groups: Vec<(GroupSpec, Source)> = Vec::new();
         for (spec, source) in specs {
-            if built.iter().any(|repo| repo.key() == spec.key()) {
+            let taken = |key: &RepoKey| built.iter().any(|repo| repo.key() == key);
+            if taken(spec.key()) || groups.iter().any(|(group, _)| group.key == *spec.key()) {
                 continue;
             }
             let key = spec.key().clone();
             match spec {
                 ConfiguredRepository::Hosted(spec) => built.push(AnyRepository::Hosted(self.host(*spec, source))),
+                // Once their members are there.
+                ConfiguredRepository::Group(spec) => groups.push((*spec, source)),
                 ConfiguredRepository::Proxy(spec) => {
                     let kept = old.get(key.as_ref()).filter(|r| r.source() == source && r.is_as(&spec, upstream));
                     match kept.cloned().map_or_else(|| self.build(*spec, source, upstream), Ok) {
@@ -192,22 +201,40 @@ impl Core {
                 }
             }
         }
+        let groups: Vec<_> = groups.into_iter().map(|(spec, source)| self.group(spec, source, &built)).collect();
         self.exchanges.keep_only(|key| built.iter().any(|repository| repository.key().as_str() == key));
-        self.metrics.repositories.set(i64::try_from(built.len()).unwrap_or(i64::MAX));
+        self.metrics.repositories.set(i64::try_from(built.len() + groups.len()).unwrap_or(i64::MAX));
         let (mut proxies, mut hosted) = (Vec::new(), Vec::new());
         for repository in built {
             match repository {
                 AnyRepository::Proxy(repository) => proxies.push(repository),
                 AnyRepository::Hosted(repository) => hosted.push(repository),
+                // They are built from these.
+                AnyRepository::Group(_) => {}
             }
         }
-        self.map.store(Arc::new(RepositoryMap::new(proxies, hosted)));
+        self.map.store(Arc::new(RepositoryMap::new(proxies, hosted, groups)));
+        self.groups.forget_all();
         self.changes.send_modify(|generation| *generation += 1);
     }
 
     fn host(&self, spec: HostedSpec, source: Source) -> Arc<HostedRepository> {
         let counters = Counters::new(Arc::from(spec.key.as_ref()), self.metrics.clone());
         Arc::new(HostedRepository::new(spec, source, Arc::new(counters)))
+    }
+
+    /// Builds a group. A member that cannot be one stays in its place, and nobody behind it is asked in its stead.
+    fn group(&self, spec: GroupSpec, source: Source, built: &[AnyRepository]) -> Arc<GroupRepository> {
+        let member = |key: &RepoKey| {
+            let member = member_among(built, key);
+            if let Member::Unusable(why) = &member {
+                tracing::error!(repo_key = %spec.key, member = %key, %why, "a member of a group cannot be used; what it would be asked for is not asked of those behind it");
+            }
+            member
+        };
+        let members = spec.members.iter().map(member).collect();
+        let counters = Counters::new(Arc::from(spec.key.as_ref()), self.metrics.clone());
+        Arc::new(GroupRepository::new(spec, source, members, Arc::new(counters)))
     }
 
     fn build(
@@ -228,6 +255,16 @@ impl Core {
         self.metadata.forget_repository_content(key).await?;
         self.memory.forget_all();
         Ok(())
+    }
+}
+
+fn member_among(built: &[AnyRepository], key: &RepoKey) -> Member {
+    match built.iter().find(|repository| repository.key() == key) {
+        Some(AnyRepository::Proxy(repo)) if repo.is_passthrough() => Member::Unusable("has auth: passthrough".into()),
+        Some(AnyRepository::Proxy(repo)) => Member::Proxy(repo.clone()),
+        Some(AnyRepository::Hosted(repo)) => Member::Hosted(repo.clone()),
+        Some(AnyRepository::Group(_)) => Member::Unusable("is a group".into()),
+        None => Member::Unusable("is not there".into()),
     }
 }
 

@@ -11,6 +11,7 @@ use client::ClientError;
 use oci::Digest;
 use serde_json::{Value, json};
 
+use crate::groups::GroupError;
 use crate::hosted::HostedError;
 
 /// What an upstream answered, for the error's `detail`.
@@ -151,6 +152,9 @@ pub enum PullError {
     /// A hosted repository refused; no upstream has a say in it.
     #[error(transparent)]
     Hosted(#[from] HostedError),
+    /// A group could not answer.
+    #[error(transparent)]
+    Group(#[from] GroupError),
     /// Our own store or database failed.
     #[error("local storage failed: {0}")]
     Storage(Arc<str>),
@@ -199,6 +203,7 @@ impl PullError {
             | Self::Hosted(_)
             | Self::Storage(_)
             | Self::ShuttingDown => None,
+            Self::Group(error) => error.of_member().and_then(Self::said),
         }
     }
 
@@ -239,6 +244,7 @@ impl PullError {
             | Self::Unauthorized { .. }
             | Self::Unsupported(_)
             | Self::Hosted(_)
+            | Self::Group(_)
             | Self::Storage(_)
             | Self::ShuttingDown => None,
         }

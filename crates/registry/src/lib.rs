@@ -17,6 +17,7 @@ mod error;
 mod exchange_log;
 mod explain;
 mod fill;
+mod groups;
 mod hosted;
 mod metrics;
 mod observe;
@@ -40,10 +41,15 @@ pub use counters::Counters;
 pub use error::{PullError, UpstreamSaid};
 pub use exchange_log::LoggedExchange;
 pub use explain::{
-    CachedPart, ExplainedCredential, ExplainedRateLimit, ExplainedRoute, ExplainedStep, ExplainedTag,
-    ExplainedUpstream, Explanation, ImageAddress, InvalidImageAddress, OfflineAnswer, PartKind, Presence,
+    CachedPart, ExplainedCredential, ExplainedGroup, ExplainedMember, ExplainedRateLimit, ExplainedRoute,
+    ExplainedStep, ExplainedTag, ExplainedUpstream, Explanation, ImageAddress, InvalidImageAddress, OfflineAnswer,
+    PartKind, Presence,
 };
 pub use fill::{BlobStream, Piece};
+pub use groups::{
+    AnsweredBy, ConflictSide, GroupConflict, GroupConflicts, GroupError, GroupName, GroupNames, GroupRepository,
+    GroupRoute, GroupSpec, NameKeeping, NameRules, Resolved, Sought, Want,
+};
 pub use hosted::{
     At, BodyStream, CatalogPage, Channel, ChannelState, Channels, Chunk, Follow, GcCounts, GcEnd, GcItem, GcLeftOvers,
     GcMode, GcPatience, GcReport, GcRepository, GcRequest, GcSettings, HostedAddress, HostedError, HostedRepository,
@@ -58,10 +64,10 @@ pub use outcome::{Freshness, PullOutcome};
 pub use pull::{AtHand, BlobFacts, ManifestAnswer, OpenBlob, ReferrersAnswer, TagsAnswer, TagsQuery};
 pub use registry::{Readiness, Registry, RegistryConfig, StartError, Stores};
 pub use repositories::{
-    ConfiguredRepository, FIELDS, FieldDoc, FieldProblem, FillOnRange, HeaderTrace, HealthCheck, NetworkSpec,
-    Provenance, ReferrersSource, Repository, RepositoryAdmin, RepositoryError, RepositorySpec, RepositoryView, Route,
-    RouteQuery, Source, Strategy, TagPattern, UpstreamDefaults, UpstreamSpec, parse_duration, parse_size,
-    read_own_limits,
+    ConfiguredRepository, FIELDS, FieldDoc, FieldProblem, FillOnRange, HeaderTrace, HealthCheck, NamePattern,
+    NetworkSpec, Provenance, ReferrersSource, Repository, RepositoryAdmin, RepositoryError, RepositorySpec,
+    RepositoryView, Route, RouteQuery, Source, Strategy, TagPattern, UpstreamDefaults, UpstreamSpec, check_groups,
+    parse_duration, parse_size, read_own_limits,
 };
 pub use retention::{Held, Order, PlannedTag, Retention, RetentionPlan, RetentionRule, RetentionRun, RetentionSpec};
 pub use tags_over_time::{ResolvedTag, Rollback, RolledBack, TagHistory, TagMoved, TagsOverTime};

@@ -4,6 +4,7 @@
 //! keys and hosts of upstreams are the operator's; everything else is a closed set), so the number of series is bounded.
 
 mod gc;
+mod groups;
 mod weather;
 
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
 use self::gc::GcMetrics;
+use self::groups::GroupCounters;
 use self::weather::WeatherGauges;
 use crate::outcome::PullOutcome;
 
@@ -110,6 +112,8 @@ pub struct Metrics {
     pub(crate) gc: GcMetrics,
     /// The weather at upstream hosts.
     pub(crate) weather: WeatherGauges,
+    /// What groups answer.
+    groups: GroupCounters,
     /// Questions that a mirror answered while the named upstream failed.
     mirror_answers: Family<SourceLabels, Counter>,
     /// Tags that a mirror has at another digest.
@@ -161,6 +165,7 @@ impl Metrics {
             upstream_refusals: Family::default(),
             gc: GcMetrics::default(),
             weather: WeatherGauges::default(),
+            groups: GroupCounters::default(),
             mirror_answers: Family::default(),
             tag_disagreements: Counter::default(),
             fills_switched: Counter::default(),
@@ -180,6 +185,7 @@ impl Metrics {
         metrics.register_pulls(registry);
         metrics.register_sources(registry);
         metrics.weather.register(registry);
+        metrics.groups.register(registry);
         metrics.register_fills(registry);
         metrics.register_cache(registry);
         metrics.gc.register(registry);
@@ -326,6 +332,7 @@ impl Metrics {
         drop(self.upstream_refusals.get_or_create(&labels));
         self.weather.show_every_family();
         self.gc.show_every_family();
+        self.groups.show_every_family();
         drop(self.mirror_answers.get_or_create(&labels));
         drop(self.upstream_bytes.get_or_create(&labels));
         drop(self.upstream_first_byte.get_or_create(&labels));

@@ -3,6 +3,8 @@
 //! Must not hold logic of its own; each verb lives in its module. Invariant: starting does no network access, and
 //! shutting down leaves every fill published or resumable.
 
+mod groups;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -12,6 +14,7 @@ use metadata::Metadata;
 use oci::{Digest, DigestAlgorithm, RangeHeader, Reference, RepoKey, RepositoryName, UploadId};
 use tokio::sync::watch;
 
+use self::groups::Member;
 use crate::access::{Action, Admission, CallerCredential, EntranceAsks, EntranceLogin, Principal};
 use crate::cache::Cache;
 use crate::core::{Builtins, Core, FileRepositories};
@@ -19,6 +22,7 @@ use crate::error::PullError;
 use crate::exchange_log::LoggedExchange;
 use crate::explain::{Explanation, ImageAddress};
 use crate::fill::{Edge, Origin};
+use crate::groups::Want;
 use crate::hosted::{
     At, CatalogPage, Channels, Chunk, GcMode, GcPatience, GcReport, GcRequest, GcSettings, Hosted, HostedError,
     HostedRepository, HostedRoute, ManifestPush, Mount, Place, Promotions, PushedManifest, Pusher, ReferrersPage,
@@ -181,6 +185,10 @@ impl Registry {
         match at.into() {
             At::Proxy(route) => crate::pull::pull_manifest(&self.core, route, reference).await,
             At::Hosted(route) => crate::hosted::pull_manifest(&self.core, route, reference).await,
+            At::Group(route) => match self.member(route, &Action::Manifest(reference.clone()), Want::Content).await? {
+                Member::Proxy(route) => Box::pin(crate::pull::pull_manifest(&self.core, &route, reference)).await,
+                Member::Hosted(route) => crate::hosted::pull_manifest(&self.core, &route, reference).await,
+            },
         }
     }
 
@@ -199,6 +207,10 @@ impl Registry {
         match at.into() {
             At::Proxy(route) => crate::pull::open_blob(&self.core, route, digest, ranges).await,
             At::Hosted(route) => crate::hosted::open_blob(&self.core, route, digest).await,
+            At::Group(route) => match self.member(route, &Action::Blob(*digest), Want::Content).await? {
+                Member::Proxy(route) => Box::pin(crate::pull::open_blob(&self.core, &route, digest, ranges)).await,
+                Member::Hosted(route) => crate::hosted::open_blob(&self.core, &route, digest).await,
+            },
         }
     }
 
@@ -207,6 +219,10 @@ impl Registry {
         match at.into() {
             At::Proxy(route) => crate::pull::stat_blob(&self.core, route, digest).await,
             At::Hosted(route) => crate::hosted::stat_blob(&self.core, route, digest).await,
+            At::Group(route) => match self.member(route, &Action::Blob(*digest), Want::Stat).await? {
+                Member::Proxy(route) => Box::pin(crate::pull::stat_blob(&self.core, &route, digest)).await,
+                Member::Hosted(route) => crate::hosted::stat_blob(&self.core, &route, digest).await,
+            },
         }
     }
 
@@ -230,6 +246,7 @@ impl Registry {
         match at.into() {
             At::Proxy(route) => crate::pull::list_tags(&self.core, route, query).await,
             At::Hosted(route) => crate::hosted::list_tags(&self.core, route, query).await,
+            At::Group(route) => crate::groups::list_tags(&self.core, route, query).await,
         }
     }
 
@@ -280,6 +297,15 @@ impl Registry {
         digest: &Digest,
         mount: &Mount,
     ) -> Result<bool, HostedError> {
+        let of_group = match mount {
+            Mount::From(Place::Group(from)) => {
+                let from = crate::groups::mount_source(&self.core, from).await;
+                let from = from.map_err(|error| HostedError::storage(&error))?;
+                Some(from.map_or(Mount::Nowhere, |from| Mount::From(Place::Hosted(from))))
+            }
+            Mount::From(Place::Hosted(_) | Place::Proxy(_)) | Mount::Anywhere | Mount::Nowhere => None,
+        };
+        let mount = of_group.as_ref().unwrap_or(mount);
         // Hosted repositories are open to all readers; an account system says here which are not.
         let readable: Vec<RepoKey> = self.core.map().hosted().iter().map(|repo| repo.spec().key.clone()).collect();
         self.core.hosted.mount(route, pusher, digest, mount, &readable).await
@@ -325,7 +351,9 @@ impl Registry {
         pusher: Pusher,
         push: ManifestPush,
     ) -> Result<PushedManifest, HostedError> {
-        self.core.hosted.push_manifest(route, pusher, push).await
+        let taken = self.core.hosted.push_manifest(route, pusher, push).await?;
+        crate::groups::pushed(&self.core, route).await;
+        Ok(taken)
     }
 
     /// Deletes a tag, or a manifest with all its tags.
@@ -335,7 +363,9 @@ impl Registry {
         pusher: Pusher,
         reference: &Reference,
     ) -> Result<(), HostedError> {
-        self.core.hosted.delete_manifest(route, pusher, reference).await
+        self.core.hosted.delete_manifest(route, pusher, reference).await?;
+        crate::groups::deleted(&self.core, route);
+        Ok(())
     }
 
     /// Takes a blob away from a name.
@@ -369,6 +399,10 @@ impl Registry {
         match map.hosted().dedicated(query) {
             Some(repo) => vec![repo.clone()],
             None if map.dedicated(query).is_some() => Vec::new(),
+            None if map.groups().dedicated(query).is_some() => {
+                let group = map.groups().dedicated(query);
+                group.and_then(|group| group.push_member()).map(|(_, repo)| repo.clone()).into_iter().collect()
+            }
             None => map.hosted().iter().cloned().collect(),
         }
     }

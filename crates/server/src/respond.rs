@@ -4,6 +4,7 @@
 //! `{"errors":[{code,message,detail}]}` whose detail holds the request id; an upstream's failure is never a 404; no
 //! error may be kept by caches.
 
+mod groups;
 mod hosted;
 
 pub(crate) use self::hosted::received_range;
@@ -13,7 +14,7 @@ use std::time::Duration;
 use axum::response::IntoResponse;
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use oci::{ErrorBody, ErrorCode, ErrorEntry};
-use registry::{HostedError, PullError};
+use registry::{GroupError, HostedError, PullError};
 use serde_json::{Value, json};
 
 use crate::body::{Content, ReplyBody};
@@ -63,6 +64,20 @@ impl Failure {
     pub(crate) fn method_not_allowed(allow: &'static str, message: &str) -> Self {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, ErrorCode::Unsupported, message)
             .with_header(header::ALLOW, HeaderValue::from_static(allow))
+    }
+
+    /// Says which member of which group it is about.
+    pub(crate) fn of_member(mut self, group: &str, member: &str) -> Self {
+        for entry in &mut self.entries {
+            if let Value::Null = entry.detail {
+                entry.detail = json!({});
+            }
+            let Value::Object(detail) = &mut entry.detail else { continue };
+            detail.insert("group".into(), group.into());
+            detail.insert("member".into(), member.into());
+            entry.message = format!("{} (member '{member}' answers for this name in group '{group}')", entry.message);
+        }
+        self
     }
 
     /// A fault of ours that has been logged.
@@ -140,6 +155,7 @@ fn status_of(error: &PullError) -> (StatusCode, ErrorCode) {
         PullError::ManifestInvalid { .. } => (StatusCode::BAD_GATEWAY, ErrorCode::ManifestInvalid),
         PullError::UpstreamTimeout { .. } => (StatusCode::GATEWAY_TIMEOUT, ErrorCode::Unknown),
         PullError::Hosted(error) => hosted::status_of(error),
+        PullError::Group(error) => groups::status_of(error),
         PullError::Unsupported(_) => (StatusCode::NOT_IMPLEMENTED, ErrorCode::Unsupported),
         PullError::Storage(_) => (StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Unknown),
         PullError::AccessUndecided { .. } | PullError::UpstreamResting { .. } | PullError::ShuttingDown => {
@@ -167,6 +183,7 @@ fn retry_after(error: &PullError) -> Option<Duration> {
         PullError::ShuttingDown => Some(Duration::from_secs(1)),
         PullError::AccessUndecided { .. } => Some(RETRY_AFTER_DEFAULT),
         PullError::Hosted(error) => hosted::retry_after(error),
+        PullError::Group(error) => error.of_member().and_then(retry_after),
         PullError::NameInvalid(_)
         | PullError::NameUnknown(_)
         | PullError::ManifestUnknown { .. }
@@ -186,8 +203,15 @@ fn retry_after(error: &PullError) -> Option<Duration> {
 impl From<PullError> for Failure {
     fn from(error: PullError) -> Self {
         let (status, code) = status_of(&error);
-        let entry = ErrorEntry { code, message: error.to_string(), detail: error.detail() };
+        let detail = match &error {
+            PullError::Group(of_group) => groups::detail(of_group, error.detail()),
+            _ => error.detail(),
+        };
+        let entry = ErrorEntry { code, message: error.to_string(), detail };
         let mut failure = Self::with_entries(status, vec![entry]);
+        if let PullError::Group(GroupError::TakesNoPushes { .. }) = &error {
+            failure = failure.with_header(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+        }
         if let PullError::Unauthorized { upstream, .. } = &error {
             failure = failure.with_header(header::WWW_AUTHENTICATE, challenge(upstream));
         }

@@ -26,6 +26,9 @@
 //! | `/api/promotions/approvals`      | POST             | [`api::promotions`]        |
 //! | `/api/promotions/{id}`           | GET              | [`api::promotions`]        |
 //! | `/api/promotions/{id}/revert`    | POST             | [`api::promotions`]        |
+//! | `/api/repos/{repoKey}/conflicts` | GET              | [`api::groups`]            |
+//! | `/api/repos/{repoKey}/names`     | GET              | [`api::groups`]            |
+//! | `/api/repos/{repoKey}/names/…`   | DELETE           | [`api::groups`]            |
 //! | `/api/explain`                   | GET              | [`api::explain`]           |
 //! | `/api/gc`                        | GET POST         | [`api::gc`]                |
 //! | `/metrics`                       | GET              | [`crate::metrics`]         |
@@ -38,7 +41,7 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version, header};
@@ -81,6 +84,9 @@ impl Router {
             .route("/api/promotions/approvals", post(api::promotions::approve))
             .route("/api/promotions/{id}", get(api::promotions::show))
             .route("/api/promotions/{id}/revert", post(api::promotions::revert))
+            .route("/api/repos/{repoKey}/conflicts", get(api::groups::conflicts))
+            .route("/api/repos/{repoKey}/names", get(api::groups::names))
+            .route("/api/repos/{repoKey}/names/{*name}", delete(api::groups::release))
             .route("/api/explain", get(api::explain::explain))
             .route("/api/gc", get(api::gc::last).post(api::gc::collect))
             .route_layer(axum::middleware::from_fn_with_state(app.clone(), api::require_admin));
@@ -147,7 +153,7 @@ impl Router {
             files: connection.files.filter(|_| matches!(head.version, Version::HTTP_10 | Version::HTTP_11)),
             trace: record.trace.parent(),
         };
-        let answer = answer_v2(&request, path, record).await;
+        let answer = answer_v2(&request, path, record).await.map_err(|failure| of_member(failure, record));
         match record.principal {
             // One caller's answer, whichever it is, is nobody else's.
             Some(_) => v2::headers::for_one_caller(answer),
@@ -172,7 +178,8 @@ impl Router {
             peer: connection.peer.ip(),
         };
         let raw = head.uri.path().get("/v2/".len()..).unwrap_or_default();
-        push::answer(&request, path::parse(raw)?, body, record).await
+        let answered = push::answer(&request, path::parse(raw)?, body, record).await;
+        answered.map_err(|failure| of_member(failure, record))
     }
 
     async fn route_rest<B>(&self, request: Request<B>) -> Result<Response<ReplyBody>, Failure>
@@ -202,6 +209,15 @@ fn refused_read(error: InvalidPath) -> Failure {
         | InvalidPath::Digest(_)
         | InvalidPath::Session(_)
         | InvalidPath::NoEndpoint) => other.into(),
+    }
+}
+
+/// Says of a failure behind a group which member it came from.
+fn of_member(failure: Failure, record: &RequestRecord) -> Failure {
+    let subject = record.subject.as_ref();
+    match subject.and_then(|subject| Some((subject, subject.member.as_ref()?))) {
+        Some((subject, member)) => failure.of_member(&subject.repo_key, &member.key),
+        None => failure,
     }
 }
 

@@ -66,6 +66,11 @@ impl ApiClient {
         self.ask(Self::http()?.get(url)).await
     }
 
+    /// DELETEs something that is answered without a document.
+    pub(crate) async fn delete(&self, path: &str) -> Result<()> {
+        self.answered(Self::http()?.delete(self.at(path)?)).await.map(drop)
+    }
+
     fn at(&self, path: &str) -> Result<Url> {
         self.server.join(path).context("the server's address cannot be used")
     }
@@ -81,6 +86,12 @@ impl ApiClient {
     }
 
     async fn ask(&self, request: RequestBuilder) -> Result<Value> {
+        let bytes = self.answered(request).await?;
+        serde_json::from_slice(&bytes).context("the answer is no JSON: is this a Transship server?")
+    }
+
+    /// The body of an answer that says yes.
+    async fn answered(&self, request: RequestBuilder) -> Result<Vec<u8>> {
         let sent = request.bearer_auth(self.token.expose()).send().await;
         let answer = sent.map_err(|error| {
             let error = anyhow::Error::new(error.without_url());
@@ -90,7 +101,7 @@ impl ApiClient {
         let status = answer.status();
         let bytes = answer.bytes().await.map_err(|error| anyhow!("the answer broke off: {}", error.without_url()))?;
         if status.is_success() {
-            return serde_json::from_slice(&bytes).context("the answer is no JSON: is this a Transship server?");
+            return Ok(bytes.to_vec());
         }
         Err(refusal(status, &bytes))
     }

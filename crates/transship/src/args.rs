@@ -15,6 +15,7 @@ use crate::client_config::{ContainerClient, Fallback, WELL_KNOWN, Wanted};
 use crate::config::{Environment, FlagValue, Sources, env_vars};
 use crate::explain::{self, ExplainArgs};
 use crate::gc::{self, GcArgs};
+use crate::group::{self, GroupCommand};
 use crate::promote::{self, PromoteArgs, PromotionsCommand};
 use crate::retention::RetentionCommand;
 use crate::tag::TagCommand;
@@ -109,6 +110,12 @@ pub(crate) enum Command {
     /// Have the running server collect what nothing in its hosted repositories needs any more.
     #[command(after_help = gc::EXAMPLES)]
     Gc(Box<GcArgs>),
+    /// Look at a group of the running server: who keeps which name, and what members do not agree on.
+    #[command(after_help = group::EXAMPLES)]
+    Group {
+        #[command(subcommand)]
+        command: GroupCommand,
+    },
     /// Look at the registries that are pulled from.
     Upstream {
         #[command(subcommand)]
@@ -331,6 +338,7 @@ mod tests {
             | Command::Channel { .. }
             | Command::Retention { .. }
             | Command::Gc(_)
+            | Command::Group { .. }
             | Command::MockUpstream(_)
             | Command::MetricsReference
             | Command::UpstreamsReference

@@ -15,6 +15,7 @@ mod commands;
 mod config;
 mod explain;
 mod gc;
+mod group;
 mod logging;
 mod managing;
 mod metrics_reference;
@@ -57,6 +58,7 @@ fn main() -> ExitCode {
         Command::Tag { command } => tag::run(command),
         Command::Promotions { command } => promote::run_list(command),
         Command::Gc(args) => gc::run(&args),
+        Command::Group { command } => group::run(&command),
         Command::Upstream { command: UpstreamCommand::Check(args) } => check::check_upstream(&args),
         Command::MockUpstream(args) => commands::mock_upstream::run(&args),
         Command::MetricsReference => print(&metrics_reference::reference()),

@@ -1,7 +1,7 @@
 //! Which member keeps a name of a group, and tags that differ between members.
 
 use metadata::{DifferingTag, NewManifest, TagObservation, TagsOf};
-use oci::{ManifestFacts, MediaType, RepoKey, RepositoryName};
+use oci::{ManifestFacts, MediaType, RepoKey, RepositoryName, Tag};
 
 use crate::fixture::{Fixture, at, digest, parse};
 
@@ -36,6 +36,10 @@ async fn one_member_keeps_a_name_until_it_is_released() {
     assert!(metadata.find_group_name(&parse("other"), &name).await.unwrap().is_some(), "another group's names stay");
 }
 
+fn never(_: &Tag) -> bool {
+    false
+}
+
 #[tokio::test]
 async fn tags_that_differ_are_found_between_members_of_all_kinds() {
     let fixture = Fixture::new();
@@ -53,8 +57,9 @@ async fn tags_that_differ_are_found_between_members_of_all_kinds() {
             referrer: None,
             tags: &[parse(tag)],
             principal: "admin",
+            leased_until: at(0),
         };
-        metadata.push_manifest(&manifest, &|_| false).await.unwrap().unwrap();
+        metadata.push_manifest(&manifest, &never).await.unwrap().unwrap();
     };
     let observe = async |repo: &str, of: &str, tag: &str| {
         let observation = TagObservation {

@@ -34,7 +34,7 @@ pub enum EntranceAsks {
 impl EntranceAsks {
     /// What the entrance asks for where a request came in.
     pub(crate) fn at(map: &RepositoryMap, query: &RouteQuery<'_>, rule: EntranceLogin) -> Self {
-        if map.hosted().dedicated(query).is_some() {
+        if map.hosted().dedicated(query).is_some() || map.groups().dedicated(query).is_some() {
             return Self::Nobody;
         }
         if let Some(repo) = map.dedicated(query) {
@@ -42,7 +42,7 @@ impl EntranceAsks {
         }
         let mut asking = map.iter().filter(|repo| repo.is_passthrough());
         let (first, others) = (asking.next(), asking.count());
-        let all = map.hosted().is_empty() && map.iter().all(|repo| repo.is_passthrough());
+        let all = map.hosted().is_empty() && map.groups().is_empty() && map.iter().all(|repo| repo.is_passthrough());
         match (rule, first) {
             (EntranceLogin::Never, _) | (EntranceLogin::Auto | EntranceLogin::Always, None) => Self::Nobody,
             (EntranceLogin::Auto, Some(_)) if !all => Self::Nobody,

@@ -9,6 +9,7 @@ use std::str::FromStr;
 use oci::{Digest, Reference, RegistryHost, Tag};
 
 use crate::error::PullError;
+use crate::groups::GroupRoute;
 use crate::repositories::{RepositoryMap, Route, RouteQuery};
 
 /// Longest image taken, in bytes.
@@ -110,6 +111,30 @@ impl ImageAddress {
     /// The part of the written name that is not the upstream's.
     pub(super) fn added(&self, route: &Route) -> bool {
         !self.name.ends_with(route.name.as_ref())
+    }
+
+    /// Finds the group that the image is pulled through, if it is.
+    pub(super) fn group(&self, map: &RepositoryMap) -> Result<Option<(GroupRoute, String)>, PullError> {
+        if map.groups().is_empty() || self.ns.is_some() {
+            return Ok(None);
+        }
+        let (first, rest) = self.name.split_once('/').unwrap_or((&self.name, ""));
+        if map.groups().get(first).is_some() {
+            let found = map.locate_group(&path(&self.name, None))?;
+            return Ok(found.map(|route| (route, format!("by the group key '{first}'"))));
+        }
+        let port = first.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+        let dedicated = RouteQuery { path: rest, ns: None, host: Some(first), local_port: port };
+        if is_host(first) && map.groups().dedicated(&dedicated).is_some() {
+            let found = map.locate_group(&dedicated)?;
+            return Ok(found.map(|route| (route, format!("by the address '{first}', which is one group's alone"))));
+        }
+        if !self.is_this_server(first) {
+            return Ok(None);
+        }
+        let key = rest.split('/').next().unwrap_or_default();
+        let found = map.locate_group(&path(rest, None))?;
+        Ok(found.map(|route| (route, format!("at this server ({first}), by the group key '{key}'"))))
     }
 
     /// Finds the repository, and says how.

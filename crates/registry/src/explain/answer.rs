@@ -25,6 +25,37 @@ pub struct Explanation {
     pub pull_now: Vec<ExplainedStep>,
     /// What would happen without any upstream.
     pub offline: OfflineAnswer,
+    /// Of an image that is pulled through a group: which member answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<ExplainedGroup>,
+}
+
+/// How a group finds the member that answers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ExplainedGroup {
+    /// Its key.
+    pub key: String,
+    /// What happens to names: `kept` or `merged`.
+    pub names: String,
+    /// The member that takes pushes.
+    pub push_to: Option<String>,
+    /// The member that keeps the name, if one does.
+    pub keeper: Option<String>,
+    /// The member that answers, if that is known without asking.
+    pub answered_by: Option<String>,
+    /// All members in their order.
+    pub members: Vec<ExplainedMember>,
+}
+
+/// A member of a group.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ExplainedMember {
+    /// Its key.
+    pub key: String,
+    /// `proxy`, `hosted` or `unusable`.
+    pub kind: String,
+    /// Whether it is asked for this image, and why.
+    pub asked: String,
 }
 
 /// Where a request for the image goes.

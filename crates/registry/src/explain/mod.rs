@@ -6,6 +6,7 @@
 mod address;
 mod answer;
 mod asking;
+mod group;
 mod logins;
 mod offline;
 mod parts;
@@ -22,13 +23,21 @@ use crate::repositories::Route;
 
 pub use address::{ImageAddress, InvalidImageAddress};
 pub use answer::{
-    CachedPart, ExplainedCredential, ExplainedRateLimit, ExplainedRoute, ExplainedStep, ExplainedTag,
-    ExplainedUpstream, Explanation, OfflineAnswer, PartKind, Presence,
+    CachedPart, ExplainedCredential, ExplainedGroup, ExplainedMember, ExplainedRateLimit, ExplainedRoute,
+    ExplainedStep, ExplainedTag, ExplainedUpstream, Explanation, OfflineAnswer, PartKind, Presence,
 };
 
 /// Explains an image.
 pub(crate) async fn explain(core: &Core, address: &ImageAddress) -> Result<Explanation, PullError> {
-    let (route, how) = address.resolve(&core.map())?;
+    let map = core.map().clone();
+    if let Some((route, how)) = address.group(&map)? {
+        return group::explain(core, address, &route, how).await;
+    }
+    let (route, how) = address.resolve(&map)?;
+    explain_at(core, address, route, how).await
+}
+
+async fn explain_at(core: &Core, address: &ImageAddress, route: Route, how: String) -> Result<Explanation, PullError> {
     let known = match address.reference() {
         Reference::Tag(tag) => Some((tag, crate::pull::look_up_tag(core, &route, tag).await?)),
         Reference::Digest(_) => None,
@@ -69,6 +78,7 @@ pub(crate) async fn explain(core: &Core, address: &ImageAddress) -> Result<Expla
         tag,
         parts: found.parts,
         parts_left_out: found.left_out,
+        group: None,
     })
 }
 

@@ -257,6 +257,7 @@ fn is_worth_retrying(error: &PullError) -> bool {
         | PullError::ManifestInvalid { .. }
         | PullError::Unsupported(_)
         | PullError::Hosted(_)
+        | PullError::Group(_)
         | PullError::Storage(_)
         | PullError::ShuttingDown => false,
     }

@@ -85,7 +85,7 @@ impl Hosted {
                 MountFrom::Name(repo, name)
             }
             // What a cache holds is its upstream's to give; it is pushed like anything else.
-            Mount::From(Place::Hosted(_) | Place::Proxy(_)) | Mount::Nowhere => return Ok(false),
+            Mount::From(Place::Hosted(_) | Place::Proxy(_) | Place::Group(_)) | Mount::Nowhere => return Ok(false),
             Mount::Anywhere => MountFrom::Anywhere(readable),
         };
         let (repo, name) = route.place();

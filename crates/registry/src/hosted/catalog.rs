@@ -26,6 +26,9 @@ pub(crate) async fn list(
     last: Option<&str>,
 ) -> Result<Option<CatalogPage>, PullError> {
     let map = core.map().clone();
+    if let Some(group) = map.groups().dedicated(query) {
+        return crate::groups::catalog(core, group, n, last).await;
+    }
     let dedicated = map.hosted().dedicated(query);
     let repos: Vec<_> = match dedicated {
         Some(repo) => vec![(repo, String::new())],

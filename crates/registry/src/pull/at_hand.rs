@@ -14,9 +14,10 @@ use super::manifest::{self, ManifestAnswer};
 use super::memory::TagText;
 use super::tag::still_fresh;
 use crate::core::Core;
+use crate::groups::AnsweredBy;
 use crate::metrics::PullKind;
 use crate::outcome::PullOutcome;
-use crate::repositories::{Repository, RouteQuery};
+use crate::repositories::{Repository, RepositoryMap, RouteQuery};
 
 /// A pull of a tag that was answered from memory.
 #[derive(Debug)]
@@ -29,12 +30,42 @@ pub struct AtHand {
     pub tag: Tag,
     /// The answer.
     pub manifest: ManifestAnswer,
+    /// The group that it was asked for through, and why this member answers.
+    pub through: Option<(Arc<str>, AnsweredBy)>,
+}
+
+/// A repository and the name at its upstream.
+struct Asked<'a> {
+    repo: Arc<Repository>,
+    name: Cow<'a, str>,
+    through: Option<(Arc<str>, AnsweredBy)>,
 }
 
 /// Answers a pull of the tag `tag`, as written in the request, if everything is in memory. The two clocks are the
 /// caller's, who has read them anyway.
 pub(crate) fn pull(core: &Core, query: &RouteQuery<'_>, tag: &str, now: Instant, time: SystemTime) -> Option<AtHand> {
     let map = core.map();
+    let Asked { repo, name, through } = asked(core, &map, query)?;
+    let state = core.memory.tag_by_text(&TagText { repo_key: repo.key(), name: &name, tag })?;
+    let (name, tag, manifest) = state.at_hand.get()?;
+    let freshness = still_fresh(&repo, &tag, &state, now)?;
+    if core.memory.note_use(&manifest, time) {
+        core.cache.touch(&manifest.digest);
+    }
+    repo.counters().pulled(PullKind::Manifest, PullOutcome::Hit);
+    if let Some((group, by)) = &through {
+        core.metrics.group_resolved(group, *by);
+    }
+    Some(AtHand { repo, name, tag, manifest: manifest::answer(manifest, PullOutcome::Hit, freshness), through })
+}
+
+fn asked<'a>(core: &Core, map: &'a RepositoryMap, query: &RouteQuery<'a>) -> Option<Asked<'a>> {
+    if let Some(route) = map.locate_group(query).ok()? {
+        let (repo, by) = core.groups.at_hand(&route)?;
+        let name = repo.canonical_name(route.name.clone());
+        let (name, through) = (Cow::Owned(name.as_str().to_owned()), Some((route.repo.key().clone(), by)));
+        return Some(Asked { repo, name, through });
+    }
     let found = map.find(query).ok()?;
     if found.repo.is_passthrough() {
         // Whoever asks is to be looked at first, before anything is looked up.
@@ -45,13 +76,5 @@ pub(crate) fn pull(core: &Core, query: &RouteQuery<'_>, tag: &str, now: Instant,
     } else {
         Cow::Borrowed(found.name)
     };
-    let state = core.memory.tag_by_text(&TagText { repo_key: found.repo.key(), name: &name, tag })?;
-    let (name, tag, manifest) = state.at_hand.get()?;
-    let freshness = still_fresh(found.repo, &tag, &state, now)?;
-    if core.memory.note_use(&manifest, time) {
-        core.cache.touch(&manifest.digest);
-    }
-    let repo = found.repo.clone();
-    repo.counters().pulled(PullKind::Manifest, PullOutcome::Hit);
-    Some(AtHand { repo, name, tag, manifest: manifest::answer(manifest, PullOutcome::Hit, freshness) })
+    Some(Asked { repo: found.repo.clone(), name, through: None })
 }

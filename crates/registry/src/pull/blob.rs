@@ -167,6 +167,18 @@ pub(crate) async fn stat(core: &Arc<Core>, route: &Route, digest: &Digest) -> Re
     Ok(facts)
 }
 
+/// Whether the blob can be had: as [`stat`], but nobody is answered by it.
+pub(crate) async fn find_blob(core: &Arc<Core>, route: &Route, digest: &Digest) -> Result<(), PullError> {
+    route.admitted(Right::Pull)?;
+    match stat_here(core, route, digest).await {
+        Err(absent @ PullError::BlobUnknown { .. }) => {
+            let foreign = within_first_header(route, Box::pin(foreign::stat(core, route, digest))).await??;
+            foreign.map(drop).ok_or(absent)
+        }
+        told => told.map(drop),
+    }
+}
+
 async fn stat_here(core: &Arc<Core>, route: &Route, digest: &Digest) -> Result<BlobFacts, PullError> {
     if let Some((lease, outcome)) = stored(core, route, digest).await? {
         return Ok(BlobFacts { size: lease.handle().size(), outcome });

@@ -30,6 +30,7 @@ pub(super) fn stale_reason(error: &PullError, age: Duration, spec: &RepositorySp
         | PullError::ManifestUnknown { .. }
         | PullError::BlobUnknown { .. }
         | PullError::Unsupported(_)
+        | PullError::Group(_)
         | PullError::Hosted(_) => return None,
     };
     let limit = spec.tag_ttl.saturating_add(window);

@@ -61,6 +61,9 @@ impl Flight for ManifestFlight {
 /// Pulls a manifest.
 pub(crate) async fn pull(core: &Arc<Core>, route: &Route, reference: &Reference) -> Result<ManifestAnswer, PullError> {
     route.admitted(Right::Pull)?;
+    if let Some((_, answer)) = route.answered.as_deref().filter(|(answered, _)| answered == reference) {
+        return Ok(answer.clone());
+    }
     let looked_up = async {
         match reference {
             Reference::Digest(digest) => by_digest(core, route, digest).await,
@@ -167,7 +170,7 @@ async fn find(core: Arc<Core>, route: Route, digest: Digest) -> Result<(Arc<Cach
 }
 
 /// Whether this repository is known to have `digest`.
-pub(super) async fn is_linked(core: &Core, route: &Route, digest: &Digest) -> Result<bool, PullError> {
+pub(crate) async fn is_linked(core: &Core, route: &Route, digest: &Digest) -> Result<bool, PullError> {
     if is_linked_in_memory(core, route, digest) {
         return Ok(true);
     }

@@ -50,6 +50,12 @@ pub(crate) async fn list(core: &Core, route: &Route, query: &TagsQuery) -> Resul
     Ok(answer)
 }
 
+/// Whether upstream has any tag of the name; what is cached counts while it fails.
+pub(crate) async fn has_tags(core: &Core, route: &Route) -> Result<bool, PullError> {
+    route.admitted(Right::List)?;
+    Ok(!ask(core, route, &TagsQuery { n: Some(1), last: None }).await?.tags.is_empty())
+}
+
 async fn ask(core: &Core, route: &Route, query: &TagsQuery) -> Result<TagsAnswer, PullError> {
     let last = query.last.as_deref();
     let page_of = |client: RegistryClient, name| async move { client.list_tags(&name, query.n, last).await };

@@ -13,6 +13,7 @@ use serde_json::Value;
 use super::builtin;
 use super::configured::{AnyRepository, ConfiguredRepository};
 use super::document::{FieldProblem, Provenance};
+use super::memberships::{self, Candidate, member_of};
 use super::repository::Source;
 use super::view;
 use crate::core::Core;
@@ -53,6 +54,16 @@ pub enum RepositoryError {
     /// The repository is hosted and not empty.
     #[error("repository '{0}' holds what was pushed to it; delete its manifests and blobs first")]
     HoldsContent(RepoKey),
+    /// Groups need the repository as it is.
+    #[error("repository '{key}' is a member of {}: {why}", groups.iter().map(|group| format!("group '{group}'")).collect::<Vec<_>>().join(", "))]
+    MemberOf {
+        /// The repository.
+        key: RepoKey,
+        /// The groups.
+        groups: Vec<RepoKey>,
+        /// What to do.
+        why: String,
+    },
     /// The client for a check cannot be set up.
     #[error("the upstream cannot be checked: {0}")]
     Uncheckable(String),
@@ -78,7 +89,7 @@ impl RepositoryAdmin {
         Self { core }
     }
 
-    /// All repositories: hosted ones first, then written ones, then built-in ones.
+    /// All repositories: groups and hosted ones first, then written ones, then built-in ones.
     pub fn list(&self) -> Vec<RepositoryView> {
         self.core.map().all().map(|repo| view(&repo)).collect()
     }
@@ -93,6 +104,11 @@ impl RepositoryAdmin {
     pub async fn check(&self, key: &RepoKey, image: Option<ImageRef>) -> Result<Report, RepositoryError> {
         if self.core.map().hosted().get(key.as_ref()).is_some() {
             return Err(RepositoryError::Uncheckable(format!("'{key}' is a hosted repository and has no upstream")));
+        }
+        if self.core.map().groups().get(key.as_ref()).is_some() {
+            return Err(RepositoryError::Uncheckable(format!(
+                "'{key}' is a group; check its members, each by its key"
+            )));
         }
         let repo = self.core.map().get(key.as_ref()).cloned().ok_or_else(|| RepositoryError::NotFound(key.clone()))?;
         let image = match image {
@@ -118,6 +134,7 @@ impl RepositoryAdmin {
             Some(Source::Builtin) | None => {}
         }
         self.refuse_conflicts(&spec)?;
+        self.refuse_memberships(&spec)?;
         match self.core.metadata.insert_repository(&key, &spec.document().to_string()).await {
             Err(MetadataError::AlreadyExists { .. }) => return Err(RepositoryError::Exists(key)),
             other => other?,
@@ -135,7 +152,8 @@ impl RepositoryAdmin {
         let _guard = self.core.admin_lock.lock().await;
         let current = self.core.map().any(key.as_ref()).ok_or_else(|| RepositoryError::NotFound(key.clone()))?;
         self.refuse_conflicts(&spec)?;
-        if matches!((&current, &spec), (AnyRepository::Hosted(_), ConfiguredRepository::Proxy(_))) {
+        self.refuse_memberships(&spec)?;
+        if matches!(&current, AnyRepository::Hosted(_)) && !matches!(&spec, ConfiguredRepository::Hosted(_)) {
             self.refuse_while_holding(key).await?;
         }
         match current.source() {
@@ -147,9 +165,11 @@ impl RepositoryAdmin {
         }
         let same_content = match (&current, &spec) {
             (AnyRepository::Proxy(current), ConfiguredRepository::Proxy(spec)) => current.same_content_as(spec),
-            (AnyRepository::Hosted(_), ConfiguredRepository::Hosted(_)) => true,
-            (AnyRepository::Proxy(_), ConfiguredRepository::Hosted(_))
-            | (AnyRepository::Hosted(_), ConfiguredRepository::Proxy(_)) => false,
+            (AnyRepository::Hosted(_), ConfiguredRepository::Hosted(_))
+            | (AnyRepository::Group(_), ConfiguredRepository::Group(_)) => true,
+            (AnyRepository::Proxy(_), ConfiguredRepository::Hosted(_) | ConfiguredRepository::Group(_))
+            | (AnyRepository::Hosted(_), ConfiguredRepository::Proxy(_) | ConfiguredRepository::Group(_))
+            | (AnyRepository::Group(_), ConfiguredRepository::Proxy(_) | ConfiguredRepository::Hosted(_)) => false,
         };
         if !same_content {
             self.core.forget_content(key).await?;
@@ -167,8 +187,14 @@ impl RepositoryAdmin {
             Some(Source::Builtin) => return Err(RepositoryError::Builtin(key.clone())),
             Some(Source::Api) => {}
         }
+        let groups = member_of(&self.core.map(), key);
+        if !groups.is_empty() {
+            let why = "take it out of their members first".to_owned();
+            return Err(RepositoryError::MemberOf { key: key.clone(), groups, why });
+        }
         self.refuse_while_holding(key).await?;
         self.core.metadata.delete_repository(key).await?;
+        self.core.metadata.release_group_names(key).await?;
         self.core.forget_content(key).await?;
         self.core.rebuild_map().await.map_err(RepositoryError::Storage)
     }
@@ -184,6 +210,34 @@ impl RepositoryAdmin {
             return Err(RepositoryError::HoldsContent(key.clone()));
         }
         Ok(())
+    }
+
+    /// Refuses a group whose members are not there or cannot be members, and a member that its groups could not have.
+    fn refuse_memberships(&self, spec: &ConfiguredRepository) -> Result<(), RepositoryError> {
+        let map = self.core.map();
+        let kind_of = |key: &RepoKey| {
+            if key == spec.key() {
+                return Some(Candidate::of_spec(spec));
+            }
+            map.any(key.as_ref()).map(|repo| Candidate::of(&repo))
+        };
+        if let ConfiguredRepository::Group(group) = spec {
+            let problems = memberships::check(group, kind_of);
+            if !problems.is_empty() {
+                return Err(RepositoryError::Invalid(problems));
+            }
+        }
+        let hurt = map.groups().iter().filter(|group| group.spec().members.contains(spec.key()));
+        // Only what this one changes: what else may be wrong with a group is not in its way.
+        let only_this =
+            |key: &RepoKey| Some(if key == spec.key() { Candidate::of_spec(spec) } else { Candidate::Hosted });
+        let hurt = hurt.map(|group| (group.spec().key.clone(), memberships::check(group.spec(), only_this)));
+        let (groups, problems): (Vec<_>, Vec<_>) = hurt.filter(|(_, problems)| !problems.is_empty()).unzip();
+        if groups.is_empty() {
+            return Ok(());
+        }
+        let why = problems.into_iter().flatten().map(|problem| problem.message).collect::<Vec<_>>().join("; ");
+        Err(RepositoryError::MemberOf { key: spec.key().clone(), groups, why })
     }
 
     /// Refuses host names and listeners that another repository has.
@@ -262,6 +316,7 @@ fn view(repo: &AnyRepository) -> RepositoryView {
     let document = match repo {
         AnyRepository::Proxy(repo) => view::document(repo),
         AnyRepository::Hosted(repo) => view::hosted(repo),
+        AnyRepository::Group(repo) => view::group(repo),
     };
     RepositoryView { key: repo.key().clone(), source: repo.source(), document }
 }

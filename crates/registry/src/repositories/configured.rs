@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::document;
 use super::repository::{Repository, Source};
 use super::{FieldProblem, Provenance, RepositorySpec};
+use crate::groups::{GroupRepository, GroupSpec};
 use crate::hosted::{HostedRepository, HostedSpec};
 
 /// One repository, resolved and checked.
@@ -21,6 +22,8 @@ pub enum ConfiguredRepository {
     Proxy(Box<RepositorySpec>),
     /// A place for pushes.
     Hosted(Box<HostedSpec>),
+    /// Several behind one key.
+    Group(Box<GroupSpec>),
 }
 
 impl From<RepositorySpec> for ConfiguredRepository {
@@ -38,6 +41,9 @@ impl ConfiguredRepository {
         if document::is_hosted(document) {
             return document::read_hosted(key, document, provenance).map(|spec| Self::Hosted(Box::new(spec)));
         }
+        if document::is_group(document) {
+            return document::read_group(key, document, provenance).map(|spec| Self::Group(Box::new(spec)));
+        }
         RepositorySpec::from_document(key, document, provenance).map(Self::from)
     }
 
@@ -46,6 +52,7 @@ impl ConfiguredRepository {
         match self {
             Self::Proxy(spec) => &spec.key,
             Self::Hosted(spec) => &spec.key,
+            Self::Group(spec) => &spec.key,
         }
     }
 
@@ -54,13 +61,14 @@ impl ConfiguredRepository {
         match self {
             Self::Proxy(spec) => &spec.document,
             Self::Hosted(spec) => &spec.document,
+            Self::Group(spec) => &spec.document,
         }
     }
 
     /// The repositories whose pushes are promoted to it.
     pub fn takes_from(&self) -> Vec<&RepoKey> {
         match self {
-            Self::Proxy(_) => Vec::new(),
+            Self::Proxy(_) | Self::Group(_) => Vec::new(),
             Self::Hosted(spec) => spec.takes_from().collect(),
         }
     }
@@ -70,6 +78,7 @@ impl ConfiguredRepository {
         match self {
             Self::Proxy(spec) => &spec.hosts,
             Self::Hosted(spec) => &spec.hosts,
+            Self::Group(spec) => &spec.hosts,
         }
     }
 
@@ -78,6 +87,7 @@ impl ConfiguredRepository {
         match self {
             Self::Proxy(spec) => &spec.listen,
             Self::Hosted(spec) => &spec.listen,
+            Self::Group(spec) => &spec.listen,
         }
     }
 }
@@ -87,6 +97,7 @@ impl ConfiguredRepository {
 pub(crate) enum AnyRepository {
     Proxy(Arc<Repository>),
     Hosted(Arc<HostedRepository>),
+    Group(Arc<GroupRepository>),
 }
 
 impl AnyRepository {
@@ -94,6 +105,7 @@ impl AnyRepository {
         match self {
             Self::Proxy(repo) => &repo.spec().key,
             Self::Hosted(repo) => &repo.spec().key,
+            Self::Group(repo) => &repo.spec().key,
         }
     }
 
@@ -101,6 +113,7 @@ impl AnyRepository {
         match self {
             Self::Proxy(repo) => repo.source(),
             Self::Hosted(repo) => repo.source(),
+            Self::Group(repo) => repo.source(),
         }
     }
 
@@ -108,6 +121,7 @@ impl AnyRepository {
         match self {
             Self::Proxy(repo) => &repo.spec().hosts,
             Self::Hosted(repo) => &repo.spec().hosts,
+            Self::Group(repo) => &repo.spec().hosts,
         }
     }
 
@@ -115,6 +129,7 @@ impl AnyRepository {
         match self {
             Self::Proxy(repo) => &repo.spec().listen,
             Self::Hosted(repo) => &repo.spec().listen,
+            Self::Group(repo) => &repo.spec().listen,
         }
     }
 }

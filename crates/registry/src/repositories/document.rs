@@ -8,6 +8,7 @@ pub(super) mod auth;
 mod cloud;
 mod fields;
 mod foreign;
+mod group;
 mod hosted;
 mod limits;
 mod network;
@@ -23,6 +24,7 @@ use oci::{RegistryHost, RepoKey};
 use serde_json::Value;
 
 pub use self::fields::{FIELDS, FieldDoc};
+pub(crate) use self::group::{is_group, read_group};
 pub(crate) use self::hosted::{is_hosted, read_hosted};
 pub use self::limits::read_own_limits;
 use self::reader::Reader;
@@ -53,8 +55,10 @@ impl Reader<'_> {
             None | Some("proxy") => {}
             // Whoever may meet a hosted one reads a `ConfiguredRepository`.
             Some("hosted") => self.problem("kind", "this must be a repository of kind proxy"),
-            Some("group") => self.problem("kind", "'group' repositories are not in this version; use proxy or hosted"),
-            Some(other) => self.problem("kind", format!("'{other}' is not a kind of repository; use proxy or hosted")),
+            Some("group") => self.problem("kind", "this must be a repository of kind proxy, not a group"),
+            Some(other) => {
+                self.problem("kind", format!("'{other}' is not a kind of repository; use proxy, hosted or group"));
+            }
         }
     }
 }
@@ -76,6 +80,7 @@ impl RepositorySpec {
         read.unknown_fields("");
         read.kind();
         read.refuse_hosted_fields();
+        read.refuse_group_fields();
         let mut upstreams = read.upstreams().into_iter();
         let upstream = upstreams.next();
         let mirrors: Vec<_> = upstreams.collect();

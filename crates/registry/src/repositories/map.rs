@@ -11,13 +11,16 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use client::{ClientError, RegistryClient};
-use oci::{RegistryHost, RepoKey, RepositoryName};
+use oci::{Reference, RegistryHost, RepoKey, RepositoryName};
 
+use super::addresses::Addresses;
 use super::configured::AnyRepository;
 use super::repository::{Repository, Source};
 use crate::access::{Admission, Principal, Right};
 use crate::error::{PullError, Subject};
-use crate::hosted::{HostedMap, HostedRepository, Place};
+use crate::groups::{GroupRepository, GroupRoute};
+use crate::hosted::{HostedMap, HostedRepository, HostedRoute, Place};
+use crate::pull::ManifestAnswer;
 use crate::trace::TraceParent;
 
 /// What a request says about where it wants to go.
@@ -46,6 +49,8 @@ pub struct Route {
     pub trace: Option<TraceParent>,
     /// Whether, and as whom, the pull may go on.
     pub(crate) admission: Admission,
+    /// The answer that was had on the way here, by a group that looked for who has it.
+    pub(crate) answered: Option<Arc<(Reference, ManifestAnswer)>>,
 }
 
 impl Route {
@@ -90,6 +95,7 @@ impl Found<'_> {
             repo: repo.clone(),
             namespace: ns.map(str::to_owned),
             trace: None,
+            answered: None,
             admission: if repo.access().is_some() { Admission::Unchecked } else { Admission::Open },
         })
     }
@@ -99,6 +105,7 @@ impl Found<'_> {
 #[derive(Debug, Default)]
 pub(crate) struct RepositoryMap {
     hosted: HostedMap,
+    groups: Addresses<GroupRepository>,
     by_key: HashMap<String, Arc<Repository>>,
     by_upstream: HashMap<String, Arc<Repository>>,
     by_host: HashMap<String, Arc<Repository>>,
@@ -108,9 +115,13 @@ pub(crate) struct RepositoryMap {
 
 impl RepositoryMap {
     /// Indexes `repositories`. Of several with one upstream, those an operator wrote win over built-in ones.
-    pub(crate) fn new(mut repositories: Vec<Arc<Repository>>, hosted: Vec<Arc<HostedRepository>>) -> Self {
+    pub(crate) fn new(
+        mut repositories: Vec<Arc<Repository>>,
+        hosted: Vec<Arc<HostedRepository>>,
+        groups: Vec<Arc<GroupRepository>>,
+    ) -> Self {
         repositories.sort_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| a.key().cmp(b.key())));
-        let mut map = Self { hosted: HostedMap::new(hosted), ..Self::default() };
+        let mut map = Self { hosted: HostedMap::new(hosted), groups: Addresses::new(groups), ..Self::default() };
         for repo in repositories {
             for host in repo.upstream_hosts() {
                 map.by_upstream.entry(host.clone()).or_insert_with(|| repo.clone());
@@ -132,24 +143,56 @@ impl RepositoryMap {
         &self.hosted
     }
 
+    /// The groups.
+    pub(crate) fn groups(&self) -> &Addresses<GroupRepository> {
+        &self.groups
+    }
+
     /// Every repository of every kind.
     pub(crate) fn all(&self) -> impl Iterator<Item = AnyRepository> {
+        let groups = self.groups.iter().cloned().map(AnyRepository::Group);
         let hosted = self.hosted.iter().cloned().map(AnyRepository::Hosted);
-        hosted.chain(self.order.iter().cloned().map(AnyRepository::Proxy))
+        groups.chain(hosted).chain(self.order.iter().cloned().map(AnyRepository::Proxy))
     }
 
     /// The repository with `key`, whatever kind it is.
     pub(crate) fn any(&self, key: &str) -> Option<AnyRepository> {
         let hosted = self.hosted.get(key).cloned().map(AnyRepository::Hosted);
-        hosted.or_else(|| self.get(key).cloned().map(AnyRepository::Proxy))
+        let group = || self.groups.get(key).cloned().map(AnyRepository::Group);
+        hosted.or_else(group).or_else(|| self.get(key).cloned().map(AnyRepository::Proxy))
     }
 
     /// Where a request goes, to a repository of any kind.
     pub(crate) fn locate(&self, query: &RouteQuery<'_>) -> Result<Place, PullError> {
-        match self.hosted.route(query, self.dedicated(query).is_some())? {
-            Some(route) => Ok(Place::Hosted(route)),
+        let taken = self.dedicated(query).is_some();
+        if let Some(route) = self.locate_group(query)? {
+            return Ok(Place::Group(route));
+        }
+        let hosted = self.hosted.locate(query, taken || self.groups.dedicated(query).is_some())?;
+        match hosted {
+            Some((repo, name)) => Ok(Place::Hosted(HostedRoute { repo: repo.clone(), name })),
             None => self.route(query).map(Place::Proxy),
         }
+    }
+
+    /// The group that a request goes to, if it does.
+    pub(crate) fn locate_group(&self, query: &RouteQuery<'_>) -> Result<Option<GroupRoute>, PullError> {
+        let taken = || self.dedicated(query).is_some() || self.hosted.dedicated(query).is_some();
+        if self.groups.is_empty() {
+            return Ok(None);
+        }
+        let found = self.groups.locate(query, taken())?;
+        Ok(found.map(|(repo, name)| GroupRoute { repo: repo.clone(), name, trace: None }))
+    }
+
+    /// Whether a repository of another kind than those that pull has the address of the request.
+    pub(crate) fn is_elsewhere(&self, query: &RouteQuery<'_>) -> Option<(&'static str, String)> {
+        if self.hosted.is_empty() && self.groups.is_empty() {
+            return None;
+        }
+        let taken = self.dedicated(query).is_some();
+        let hosted = self.hosted.find(query, taken).map(|(repo, _)| ("hosted repository", repo.key().to_string()));
+        hosted.or_else(|| self.groups.find(query, taken).map(|(repo, _)| ("group", repo.key().to_string())))
     }
 
     /// Every repository that pulls: written ones first, then built-in ones.
@@ -174,12 +217,8 @@ impl RepositoryMap {
 
     /// Finds the repository for a request; the name is as written.
     pub(crate) fn find<'a>(&'a self, query: &RouteQuery<'a>) -> Result<Found<'a>, PullError> {
-        if !self.hosted.is_empty()
-            && let Some(key) = self.hosted.claims(query, self.dedicated(query).is_some())
-        {
-            return Err(PullError::Unsupported(
-                format!("'{key}' is a hosted repository, which pulls from nowhere").into(),
-            ));
+        if let Some((kind, key)) = self.is_elsewhere(query) {
+            return Err(PullError::Unsupported(format!("'{key}' is a {kind}, which pulls from nowhere itself").into()));
         }
         let by_ns = query.ns.and_then(|ns| self.by_upstream.get(ns));
         if let Some(dedicated) = self.dedicated(query) {
@@ -227,7 +266,7 @@ impl RepositoryMap {
         if !grammatical {
             return PullError::NameInvalid(format!("'{}' is not a repository name", query.path).into());
         }
-        let pushed = self.hosted.iter().map(|repo| &**repo.key());
+        let pushed = self.groups.iter().map(|repo| &**repo.key()).chain(self.hosted.iter().map(|repo| &**repo.key()));
         let keys = pushed.chain(self.order.iter().map(|r| &**r.key())).collect::<Vec<_>>().join(", ");
         let why = match query.ns {
             Some(ns) => format!("no repository has the upstream '{ns}', and '{first}' is not a repository key"),

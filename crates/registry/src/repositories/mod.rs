@@ -4,11 +4,13 @@
 //! database). The API wins over built-in ones and never touches those of the file. Must not know HTTP statuses.
 //! Invariant: the map that requests see is always a whole, checked snapshot.
 
+mod addresses;
 mod admin;
 mod builtin;
 mod configured;
 mod document;
 mod map;
+mod memberships;
 mod network;
 mod pattern;
 mod repository;
@@ -17,14 +19,16 @@ pub(crate) use admin::builtin_specs;
 mod spec;
 mod view;
 
+pub(crate) use addresses::{Addressed, Addresses};
 pub use admin::{RepositoryAdmin, RepositoryError, RepositoryView};
 pub(crate) use configured::AnyRepository;
 pub use configured::ConfiguredRepository;
 pub use document::{FIELDS, FieldDoc, FieldProblem, Provenance, read_own_limits};
 pub(crate) use map::RepositoryMap;
 pub use map::{Route, RouteQuery};
+pub use memberships::check_groups;
 pub use network::NetworkSpec;
-pub use pattern::TagPattern;
+pub use pattern::{NamePattern, TagPattern};
 pub use repository::{HeaderTrace, Repository, Source, UpstreamDefaults};
 pub use size::parse_size;
 pub use spec::{FillOnRange, HealthCheck, ReferrersSource, RepositorySpec, Strategy, UpstreamSpec, parse_duration};

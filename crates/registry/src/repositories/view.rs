@@ -9,6 +9,7 @@ use super::network::NetworkSpec;
 use super::repository::Repository;
 use super::spec::UpstreamSpec;
 use crate::access::PassthroughRules;
+use crate::groups::GroupRepository;
 use crate::hosted::{HostedRepository, Immutability, Untagged};
 use crate::sources::Upstream;
 
@@ -82,6 +83,25 @@ pub(super) fn hosted(repo: &HostedRepository) -> Value {
         "retention": spec.document.get("retention").cloned().unwrap_or_default(),
         "promote": spec.document.get("promote").cloned().unwrap_or_else(|| json!([])),
         "immutable": spec.immutability == Immutability::Whole,
+        "hosts": spec.hosts,
+        "listen": spec.listen.iter().map(ToString::to_string).collect::<Vec<_>>(),
+    })
+}
+
+/// The document of a group, with `key` and `source` added.
+pub(super) fn group(repo: &GroupRepository) -> Value {
+    let spec = repo.spec();
+    let written = |field: &str| spec.document.get(field).filter(|value| value.is_object()).cloned();
+    json!({
+        "key": spec.key,
+        "source": repo.source().as_str(),
+        "kind": "group",
+        "members": spec.members,
+        "push_to": spec.push_to.map(|index| &spec.members[index]),
+        "names": spec.names.as_str(),
+        "name_ttl": humantime::format_duration(spec.name_ttl).to_string(),
+        "pin": written("pin").unwrap_or_else(|| json!({})),
+        "routes": written("routes").unwrap_or_else(|| json!({})),
         "hosts": spec.hosts,
         "listen": spec.listen.iter().map(ToString::to_string).collect::<Vec<_>>(),
     })

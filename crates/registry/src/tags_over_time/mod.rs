@@ -57,6 +57,7 @@ impl TagsOverTime {
                 let name = repo.canonical_name(name.clone());
                 view::of_proxy(&metadata.tag_history(key, &name, tag, limit + 1).await?, limit)
             }
+            AnyRepository::Group(_) => return Err(of_a_group(key.as_ref())),
         };
         if moves.is_empty() {
             return Err(HostedError::NotFound(format!("nothing is known of {key}/{name}:{tag}").into()));
@@ -85,6 +86,8 @@ impl TagsOverTime {
         let (repo, key) = match place {
             Place::Hosted(route) => (AnyRepository::Hosted(route.repo.clone()), route.repo.spec().key.clone()),
             Place::Proxy(route) => (AnyRepository::Proxy(route.repo.clone()), route.repo.spec().key.clone()),
+            // A pull has found its member before it comes here.
+            Place::Group(route) => return Err(of_a_group(route.repo.key())),
         };
         let moment = self.moment(&repo, &key, place.name().clone(), tag, at).await?;
         let digest = pointed_to(moment.as_ref(), tag, at)?;
@@ -119,6 +122,7 @@ impl TagsOverTime {
                 let event = metadata.tag_at(key, &repo.canonical_name(name), tag, at).await?;
                 event.map(|TagEvent { digest, observed_at, .. }| Moment { digest, since: observed_at })
             }
+            AnyRepository::Group(_) => return Err(of_a_group(key.as_ref())),
         })
     }
 
@@ -126,6 +130,13 @@ impl TagsOverTime {
         let repo = self.core.map().any(key.as_ref());
         repo.ok_or_else(|| HostedError::NotFound(format!("there is no repository '{key}'").into()))
     }
+}
+
+/// A group has no tags of its own.
+fn of_a_group(key: &str) -> HostedError {
+    HostedError::NotFound(
+        format!("'{key}' is a group; ask at the member that keeps the name (transship group names {key})").into(),
+    )
 }
 
 fn pointed_to(moment: Option<&Moment>, tag: &Tag, at: SystemTime) -> Result<Digest, HostedError> {

@@ -52,7 +52,7 @@ impl House {
     pub(crate) fn route(&self, path: &str) -> HostedRoute {
         match self.place(path) {
             Place::Hosted(route) => route,
-            Place::Proxy(_) => panic!("{path} is not hosted"),
+            Place::Proxy(_) | Place::Group(_) => panic!("{path} is not hosted"),
         }
     }
 

@@ -8,6 +8,7 @@ mod blobs;
 mod deadlines;
 mod explain;
 mod faults;
+mod groups;
 mod harness;
 mod hosted;
 mod hosted_gc;

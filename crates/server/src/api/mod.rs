@@ -7,6 +7,7 @@ pub(crate) mod check;
 pub(crate) mod exchanges;
 pub(crate) mod explain;
 pub(crate) mod gc;
+pub(crate) mod groups;
 pub(crate) mod json_body;
 pub(crate) mod over_time;
 pub(crate) mod promotions;

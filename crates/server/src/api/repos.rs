@@ -79,9 +79,10 @@ impl From<RepositoryError> for Failure {
             }
             RepositoryError::Exists(_) => Self::new(StatusCode::CONFLICT, ErrorCode::NameInvalid, message),
             RepositoryError::NotFound(_) => Self::new(StatusCode::NOT_FOUND, ErrorCode::NameUnknown, message),
-            RepositoryError::FromFile(_) | RepositoryError::Builtin(_) | RepositoryError::HoldsContent(_) => {
-                Self::new(StatusCode::CONFLICT, ErrorCode::Denied, message)
-            }
+            RepositoryError::FromFile(_)
+            | RepositoryError::Builtin(_)
+            | RepositoryError::HoldsContent(_)
+            | RepositoryError::MemberOf { .. } => Self::new(StatusCode::CONFLICT, ErrorCode::Denied, message),
             RepositoryError::Uncheckable(_) => Self::new(StatusCode::CONFLICT, ErrorCode::Unsupported, message),
             RepositoryError::Storage(error) => error.into(),
         }

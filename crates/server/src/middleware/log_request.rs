@@ -6,15 +6,14 @@
 use std::fmt::{self, Write as _};
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use http::{HeaderValue, Method, Uri};
-use oci::{Reference, RepositoryName};
-use registry::{Principal, PullKind, PullOutcome, Pusher};
+use registry::{Principal, PullOutcome, Pusher};
 
 use super::json_line::JsonLine;
 use super::request_id::RequestId;
+use super::subject::Subject;
 use super::trace_context::TraceContext;
 
 /// Longest user agent written, in characters.
@@ -40,17 +39,6 @@ pub(crate) enum End {
     ClientGone,
     /// We cut it.
     Cut(String),
-}
-
-/// What a `/v2` request was about.
-#[derive(Clone, Debug)]
-pub(crate) struct Subject {
-    pub(crate) kind: PullKind,
-    pub(crate) repo_key: Arc<str>,
-    /// The address of the repository's upstream, if it has one.
-    pub(crate) upstream: Option<Arc<str>>,
-    pub(crate) name: RepositoryName,
-    pub(crate) reference: Option<Reference>,
 }
 
 /// Everything the log says of a request. Values are kept as they came; text is made when the line is written, away
@@ -104,29 +92,6 @@ impl RequestRecord {
             (_, End::Cut(_)) => "WARN",
             (_, End::Complete | End::ClientGone) => "INFO",
         }
-    }
-}
-
-impl Subject {
-    /// The words of its kind in paths.
-    fn words(&self) -> &'static str {
-        match self.kind {
-            PullKind::Manifest => "manifests",
-            PullKind::Blob => "blobs",
-            PullKind::Tags => "tags",
-            PullKind::Referrers => "referrers",
-        }
-    }
-
-    /// The same thing's address at its upstream, without credentials.
-    fn upstream_url(&self) -> Option<String> {
-        let mut url = format!("{}/v2/{}/{}/", self.upstream.as_ref()?, self.name, self.words());
-        match &self.reference {
-            // Writing to a string cannot fail.
-            Some(reference) => _ = write!(url, "{reference}"),
-            None => url.push_str("list"),
-        }
-        Some(url)
     }
 }
 
@@ -206,27 +171,6 @@ impl RequestRecord {
     }
 }
 
-impl Subject {
-    fn write(&self, line: &mut JsonLine<'_>) -> io::Result<()> {
-        // Keys, names and tags are of grammars without anything that needs escaping.
-        line.parts("kind", &[self.kind.as_str()]);
-        line.parts("repo_key", &[&self.repo_key]);
-        line.parts("name", &[self.name.as_str()]);
-        let Some(reference) = &self.reference else {
-            return self.upstream_url().map_or(Ok(()), |url| line.text("upstream_url", &url));
-        };
-        let digest = reference.digest().map(ToString::to_string);
-        let (text, kind) = match (reference.tag(), &digest) {
-            (Some(tag), _) => (tag.as_str(), "tag"),
-            (None, digest) => (digest.as_deref().unwrap_or_default(), "digest"),
-        };
-        line.parts("reference", &[text]);
-        line.parts("reference_kind", &[kind]);
-        let Some(upstream) = &self.upstream else { return Ok(()) };
-        line.text_with("upstream_url", upstream, &["/v2/", self.name.as_str(), "/", self.words(), "/", text])
-    }
-}
-
 /// Milliseconds with microseconds behind the point.
 fn millis(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1_000_000.0).round() / 1000.0
@@ -245,6 +189,9 @@ impl fmt::Display for Human<'_> {
         write!(f, " {} B in {} ms", record.bytes, millis(record.latency))?;
         if let Some(subject) = &record.subject {
             write!(f, " repo_key={}", subject.repo_key)?;
+            if let Some(member) = &subject.member {
+                write!(f, " member={}", member.key)?;
+            }
             if let Some(url) = subject.upstream_url() {
                 write!(f, " upstream_url={url}")?;
             }

@@ -6,4 +6,5 @@ pub(crate) mod access_log;
 pub(crate) mod json_line;
 pub(crate) mod log_request;
 pub(crate) mod request_id;
+pub(crate) mod subject;
 pub(crate) mod trace_context;

@@ -11,8 +11,8 @@ use registry::{AtHand, Freshness, ManifestAnswer, PullKind, RouteQuery};
 
 use super::headers::{DOCKER_DISTRIBUTION_API_VERSION, NOSNIFF, REGISTRY_2, max_age};
 use crate::body::{Content, ReplyBody};
-use crate::middleware::log_request::Subject;
 use crate::middleware::request_id::X_REQUEST_ID;
+use crate::middleware::subject::{Member, Subject};
 use crate::path;
 use crate::request::RequestLine;
 use crate::router::host_of;
@@ -42,7 +42,7 @@ pub(crate) fn answer<B: Body>(
     }
     let host = host_of(request.version(), uri, request.headers()).ok()?;
     let query = RouteQuery { path: name, ns: None, host, local_port: Some(connection.local.port()) };
-    let AtHand { repo, name, tag, manifest } =
+    let AtHand { repo, name, tag, manifest, through } =
         app.registry.pull_at_hand(&query, tag, line.started(), line.record().time)?;
     let headers = head(&manifest, line)?;
     let content = if verb_is_get {
@@ -53,12 +53,14 @@ pub(crate) fn answer<B: Body>(
     };
     let record = line.record();
     record.outcome = Some(manifest.outcome);
+    let member = through.as_ref().map(|(_, by)| Member { key: repo.key().clone(), by: *by });
     record.subject = Some(Subject {
         kind: PullKind::Manifest,
-        repo_key: repo.key().clone(),
+        repo_key: through.map_or_else(|| repo.key().clone(), |(group, _)| group),
         upstream: Some(repo.upstream().clone()),
         name,
         reference: Some(Reference::Tag(tag)),
+        member,
     });
     let mut response = Response::new(ReplyBody::new(content));
     *response.headers_mut() = headers;

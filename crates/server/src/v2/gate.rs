@@ -13,14 +13,15 @@ use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use oci::ErrorCode;
 use registry::{
-    Action, CallerCredential, EntranceAsks, HostedRoute, Place, PullKind, PushPolicy, Pusher, Repository, RouteQuery,
-    Shown,
+    Action, CallerCredential, EntranceAsks, GroupRoute, HostedRoute, Place, PullKind, PushPolicy, Pusher, Repository,
+    RouteQuery, Shown, Want,
 };
 
 use super::push::PushRequest;
-use super::{V2Request, unsupported};
+use super::{V2Request, Verb, unsupported};
 use crate::api::AdminToken;
-use crate::middleware::log_request::{RequestRecord, Subject};
+use crate::middleware::log_request::RequestRecord;
+use crate::middleware::subject::Subject;
 use crate::respond::{Failure, challenge};
 use crate::state::App;
 use crate::token::Bearer;
@@ -58,6 +59,9 @@ impl V2Request<'_> {
     ) -> Result<Place, Failure> {
         let mut place = self.registry.locate(&self.route_query(name))?;
         record.subject = Some(subject(&place, action));
+        if let Place::Group(route) = place {
+            return Box::pin(self.resolve(route, action, record)).await;
+        }
         // Reading what was pushed is open, like pulling through.
         let Place::Proxy(route) = &mut place else { return Ok(place) };
         route.trace = Some(self.trace);
@@ -68,6 +72,24 @@ impl V2Request<'_> {
         record.principal = Some(self.registry.principal(route, shown.account()));
         let caller = shown.usable(route.repo.upstream())?;
         Ok(Place::Proxy(Box::pin(self.registry.authorize(route.clone(), caller.as_ref(), action)).await?))
+    }
+
+    /// Finds the member of a group that answers. Members let everybody in, as other caches and hosted repositories do:
+    /// one whose callers have rights of their own cannot be a member.
+    async fn resolve(
+        &self,
+        mut route: GroupRoute,
+        action: &Action,
+        record: &mut RequestRecord,
+    ) -> Result<Place, Failure> {
+        route.trace = Some(self.trace);
+        let want = match self.verb {
+            Verb::Get => Want::Content,
+            Verb::Head => Want::Stat,
+        };
+        let resolved = self.registry.resolve(&route, action, want).await?;
+        record.subject = Some(subject(&resolved.place, action).through(route.repo.key(), &resolved));
+        Ok(resolved.place)
     }
 
     /// Whose login `GET /v2/` asks for here.
@@ -126,7 +148,7 @@ fn subject(place: &Place, action: &Action) -> Subject {
         Action::Referrers(digest) => (PullKind::Referrers, Some((*digest).into())),
     };
     let (repo_key, upstream) = (place.repo_key().clone(), place.upstream().cloned());
-    Subject { kind, repo_key, upstream, name: place.name().clone(), reference }
+    Subject { kind, repo_key, upstream, name: place.name().clone(), reference, member: None }
 }
 
 impl Account {
@@ -213,8 +235,8 @@ fn push_shown(headers: &HeaderMap, app: &App, peer: IpAddr) -> PushShown {
 }
 
 impl PushRequest<'_> {
-    /// Finds the hosted repository for `name` and lets the caller pass who may push to it.
-    pub(crate) fn admit(
+    /// Finds the hosted repository for `name`, which may be a group's member, and lets the caller pass who may push to it.
+    pub(crate) async fn admit(
         &self,
         name: &str,
         action: &Action,
@@ -222,14 +244,30 @@ impl PushRequest<'_> {
     ) -> Result<(HostedRoute, Pusher), Failure> {
         let place = self.app.registry.locate(&self.route_query(name))?;
         record.subject = Some(subject(&place, action));
-        let Place::Hosted(route) = place else { return Err(unsupported::push(place.repo_key())) };
-        let shown = push_shown(self.headers, self.app, self.peer).shown;
-        let pusher = self.app.registry.authorize_push(&route, shown).map_err(|refused| {
-            let failure = Failure::from(refused);
-            failure.with_header(header::WWW_AUTHENTICATE, self.app.public.challenge(self.host, Some(name)))
-        })?;
+        let route = match place {
+            Place::Hosted(route) => route,
+            Place::Proxy(route) => return Err(unsupported::push(route.repo.key())),
+            Place::Group(group) => {
+                // Who may not push hears that first, and nothing of who has which name.
+                if let Some(member) = group.repo.push_target() {
+                    self.authorize(&HostedRoute { repo: member.clone(), name: group.name.clone() }, name)?;
+                }
+                let route = Box::pin(self.app.registry.push_route(&group)).await?;
+                record.subject = Some(subject(&Place::Hosted(route.clone()), action).pushed_through(group.repo.key()));
+                route
+            }
+        };
+        let pusher = self.authorize(&route, name)?;
         record.pusher = Some(pusher);
         Ok((route, pusher))
+    }
+
+    fn authorize(&self, route: &HostedRoute, name: &str) -> Result<Pusher, Failure> {
+        let shown = push_shown(self.headers, self.app, self.peer).shown;
+        self.app.registry.authorize_push(route, shown).map_err(|refused| {
+            let failure = Failure::from(refused);
+            failure.with_header(header::WWW_AUTHENTICATE, self.app.public.challenge(self.host, Some(name)))
+        })
     }
 
     /// What a request says of where it wants to go. `ns` does not count: it names an upstream to pull from.

@@ -73,6 +73,11 @@ async fn listed(request: &V2Request<'_>, place: &Place, subject: &Digest) -> Res
             let (page, next) = page(&answer.listed, request);
             Ok(Listed { page, next, outcome: answer.outcome, freshness: answer.freshness })
         }
+        Place::Group(route) => {
+            let answer = Box::pin(request.registry.group_referrers(route, subject)).await?;
+            let (page, next) = page(&answer.listed, request);
+            Ok(Listed { page, next, outcome: answer.outcome, freshness: answer.freshness })
+        }
         Place::Hosted(route) => {
             let V2Query { n, last, artifact_type, .. } = &request.query;
             let query = ReferrersQuery { artifact_type: artifact_type.as_deref(), n: *n, last: last.as_deref() };

@@ -111,7 +111,7 @@ fn watched(sources: &Sources, config: &Config, cache_dir: &CacheDir) -> Vec<Path
     let keys = config.sealing_keys.file(cache_dir.sealing_keys());
     let proxies = config.repositories.iter().filter_map(|repo| match repo {
         ConfiguredRepository::Proxy(spec) => Some(spec),
-        ConfiguredRepository::Hosted(_) => None,
+        ConfiguredRepository::Hosted(_) | ConfiguredRepository::Group(_) => None,
     });
     let upstreams = proxies.flat_map(|repo| std::iter::once(&repo.upstream).chain(&repo.mirrors));
     let certificates = upstreams.flat_map(|upstream| upstream.network.files.iter().cloned());

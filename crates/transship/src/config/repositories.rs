@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 
 use oci::RepoKey;
-use registry::{ConfiguredRepository, Provenance};
+use registry::{Builtins, ConfiguredRepository, FieldProblem, Provenance};
 use serde_json::Value;
 
 use super::check::veil;
@@ -34,7 +34,7 @@ fn repository(entry: &Entry, fill_on_range: Option<&str>, problems: &mut Vec<Pro
         entry.key.parse::<RepoKey>().map_err(|e| problems.push(Problem::new(entry.origin, &path, e.to_string()))).ok();
     let mut document = entry.node.to_json();
     // What the cache does is no business of a repository that is none.
-    let is_cache = document.get("kind").and_then(Value::as_str) != Some("hosted");
+    let is_cache = !matches!(document.get("kind").and_then(Value::as_str), Some("hosted" | "group"));
     if let (Some(default), Value::Object(fields)) = (fill_on_range.filter(|_| is_cache), &mut document) {
         fields.entry("fill_on_range").or_insert_with(|| default.into());
     }
@@ -69,6 +69,25 @@ fn problem(entry: &Entry, prefix: &str, path: &str, message: String) -> Problem 
     });
     let hint = message.starts_with("unknown field").then(|| did_you_mean(name, known)).flatten();
     Problem::new(place(entry, path), full, veil(&entry.node, message)).with_hint(hint)
+}
+
+/// Finds what is wrong with the members of groups.
+pub(crate) fn check_groups(
+    specs: &[ConfiguredRepository],
+    builtins: Builtins,
+    document: &Node,
+    problems: &mut Vec<Problem>,
+) {
+    for (key, FieldProblem { path, message }) in registry::check_groups(specs, builtins) {
+        // One that is not among these has a problem of its own, which was told.
+        let written = |member: &str| document.get("repos").is_some_and(|repos| repos.node.get(member).is_some());
+        let is_told = message.strip_prefix("there is no repository '").and_then(|rest| rest.strip_suffix('\''));
+        if is_told.is_some_and(written) {
+            continue;
+        }
+        let path = format!("repos.{key}.{path}");
+        problems.push(Problem::new(document.origin_of(&path), path, message));
+    }
 }
 
 /// Finds host names and listeners that two repositories claim, and listeners that are also the server's own.

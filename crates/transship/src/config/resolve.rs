@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use client::{Secret, Timeouts};
 use registry::{
-    Backoff, ConfiguredRepository, EntranceLogin, GcSettings, HeaderTrace, Hedging, Untagged, UpstreamDefaults,
+    Backoff, Builtins, ConfiguredRepository, EntranceLogin, GcSettings, HeaderTrace, Hedging, Untagged,
+    UpstreamDefaults,
 };
 use serde_json::{Map, Value};
 use url::Url;
@@ -180,6 +181,11 @@ impl Sources {
         let repositories = repositories::read(document, raw.cache.fill_on_range.as_deref(), problems);
         repositories::check_claims(&repositories, &listen, document, problems);
         repositories::check_workflows(&repositories, document, problems);
+        let builtins = match raw.builtin_upstreams {
+            Some(false) => Builtins::Excluded,
+            Some(true) | None => Builtins::Included,
+        };
+        repositories::check_groups(&repositories, builtins, document, problems);
         let cache_dir = raw.cache_dir.or_else(default_cache_dir);
         if cache_dir.is_none() {
             let message =

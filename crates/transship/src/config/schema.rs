@@ -48,7 +48,13 @@ fn repositories() -> Value {
     let entry = auth.clone();
     auth["type"] = json!(["object", "array", "string", "null"]);
     auth["items"] = entry;
-    repository["anyOf"] = json!([{ "required": ["upstream"] }, { "required": ["upstreams"] }]);
+    let of_kind = |kind: &str, field: &str| json!({ "properties": { "kind": { "const": kind } }, "required": if field.is_empty() { json!(["kind"]) } else { json!(["kind", field]) } });
+    repository["anyOf"] = json!([
+        { "required": ["upstream"] },
+        { "required": ["upstreams"] },
+        of_kind("hosted", ""),
+        of_kind("group", "members"),
+    ]);
     json!({ "type": ["object", "null"], "additionalProperties": repository })
 }
 
@@ -62,6 +68,11 @@ fn of_kind(kind: &str) -> Map<String, Value> {
         }
         "number" => json!({ "type": ["integer", "string"] }),
         "size" => json!({ "type": ["string", "integer"] }),
+        "object of lists" => {
+            let patterns =
+                json!({ "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }] });
+            json!({ "type": "object", "additionalProperties": patterns })
+        }
         "object of strings" => json!({ "type": "object", "additionalProperties": { "type": "string" } }),
         "map of objects" => json!({ "type": ["object", "null"], "additionalProperties": { "type": "object" } }),
         "list of objects" => json!({ "type": "array", "items": { "type": "object" } }),

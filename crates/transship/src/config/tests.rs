@@ -63,7 +63,7 @@ fn assert_starts(found: &[String], expected: &[&str]) {
 fn proxy(config: &Config, at: usize) -> &registry::RepositorySpec {
     match &config.repositories[at] {
         registry::ConfiguredRepository::Proxy(spec) => spec,
-        registry::ConfiguredRepository::Hosted(_) => panic!("a hosted repository"),
+        registry::ConfiguredRepository::Hosted(_) | registry::ConfiguredRepository::Group(_) => panic!("another kind"),
     }
 }
 
@@ -115,8 +115,7 @@ fn every_wrong_field_is_reported_at_once_with_its_line() {
             "line 17: repos.lab.immutable_tags[0]: must be a string",
             "line 18: repos.lab.auth.password: required",
             "line 18: repos.lab.auth.pasword: unknown field",
-            "line 19: repos.planned.kind: 'group' repositories are not in this version",
-            "line 19: repos.planned.upstream: required",
+            "line 19: repos.planned.members: required",
             "line 20: tls.cert: cannot be read",
             "line 20: tls.key: required when tls.cert is given",
             "line 21: log.format: must be human or json",
@@ -291,7 +290,7 @@ fn a_hosted_repository_stands_beside_others() {
     assert_starts(
         &Case::new().bad("repos:\n  r: { kind: hosted, upstream: https://a.example.com, psh: x }\n"),
         &[
-            "line 2: repos.r.psh: unknown field; known are key, kind, push",
+            "line 2: repos.r.psh: unknown field; known are key, kind, members",
             "line 2: repos.r.upstream: a hosted repository has no",
         ],
     );
@@ -370,4 +369,21 @@ fn pauses_and_hedging_are_read_and_checked() {
         "line 4: upstream.hedge: must be off or auto",
     ];
     assert_starts(&found, &expected);
+}
+
+#[test]
+fn a_group_has_members_that_are_there() {
+    let good = "repos:\n  rel: { kind: hosted }\n  all: { kind: group, members: [rel, dockerhub], push_to: rel, pin: { 'team/*': rel }, routes: { dockerhub: ['library/*'] } }";
+    let config = Case::new().flag("cache_dir", "--cache-dir", &["/c"]).good(good);
+    assert!(config.repositories.iter().any(|spec| matches!(spec, registry::ConfiguredRepository::Group(_))));
+    let bad = "builtin_upstreams: false\nrepos:\n  rel: { kind: hosted, tag_ttl: 5m }\n  all:\n    kind: group\n    members: [rel, dockerhub]\n    pin: { Team: rel }\n  more:\n    kind: group\n    members:\n      - rel\n      - dockerhub";
+    let found = Case::new().bad(bad);
+    assert_starts(
+        &found,
+        &[
+            "line 3: repos.rel.tag_ttl: a hosted repository has no 'tag_ttl'",
+            "line 7: repos.all.pin.Team: 'T' cannot be in a name",
+            "line 12: repos.more.members[1]: there is no repository 'dockerhub'",
+        ],
+    );
 }

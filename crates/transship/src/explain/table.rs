@@ -2,7 +2,10 @@
 //!
 //! Must not know how anything was found out. Invariant: every fact of the JSON that decides something is there.
 
-use registry::{CachedPart, ExplainedStep, ExplainedTag, ExplainedUpstream, Explanation, OfflineAnswer};
+use registry::{
+    CachedPart, ExplainedGroup, ExplainedMember, ExplainedStep, ExplainedTag, ExplainedUpstream, Explanation,
+    OfflineAnswer,
+};
 
 /// The whole text.
 pub(super) fn of(explanation: &Explanation) -> String {
@@ -15,6 +18,7 @@ pub(super) fn of(explanation: &Explanation) -> String {
         line("reference", &route.reference),
         line("rights", &explanation.rights),
     ];
+    lines.extend(explanation.group.iter().flat_map(group));
     lines.extend(explanation.upstreams.iter().map(|one| line(&format!("{} upstream", one.role), &upstream(one))));
     lines.extend(explanation.tag.iter().map(|one| line("tag", &tag(one))));
     lines.push(String::new());
@@ -24,6 +28,19 @@ pub(super) fn of(explanation: &Explanation) -> String {
     lines.push(String::new());
     lines.extend(offline(&explanation.offline));
     lines.join("\n") + "\n"
+}
+
+fn group(one: &ExplainedGroup) -> Vec<String> {
+    let answered_by = match (&one.keeper, &one.answered_by) {
+        (Some(keeper), _) => format!("member '{keeper}' keeps the name"),
+        (None, Some(member)) => format!("member '{member}' answers"),
+        (None, None) => "who has it is found out by asking".to_owned(),
+    };
+    let push_to = one.push_to.as_ref().map_or_else(String::new, |member| format!(", pushes go to '{member}'"));
+    let mut lines = vec![line("group", &format!("{} (names: {}): {answered_by}{push_to}", one.key, one.names))];
+    let member = |one: &ExplainedMember| line("", &format!("{} ({}): {}", one.key, one.kind, one.asked));
+    lines.extend(one.members.iter().map(member));
+    lines
 }
 
 fn line(label: &str, text: &str) -> String {

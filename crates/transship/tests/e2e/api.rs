@@ -150,7 +150,7 @@ async fn every_wrong_field_is_named_at_once() {
         (json!({ "key": "x", "upstream": "https://user:pass@registry.example" }), &["upstream"]),
         (json!({ "key": "x", "upstream": "http://10.0.0.1" }), &["upstream"]),
         (json!({ "key": "x", "kind": "hosted", "upstream": "https://registry.example" }), &["upstream"]),
-        (json!({ "key": "x", "kind": "group", "upstream": "https://registry.example" }), &["kind"]),
+        (json!({ "key": "x", "kind": "group", "upstream": "https://registry.example" }), &["members", "upstream"]),
         (
             json!({ "key": "x", "upstream": "not a url", "tag_ttl": "soon", "hosts": [1, "a b"], "auth": { "username": "u", "pass": "p" }, "colour": 1 }),
             &["auth.pass", "auth.password", "colour", "hosts[0]", "hosts[1]", "tag_ttl", "upstream"],

@@ -26,6 +26,8 @@ mod explain;
 mod fills;
 mod foreign_layers;
 mod gc;
+mod groups;
+mod groups_clients;
 mod h2_upstream;
 mod metrics;
 mod passthrough;

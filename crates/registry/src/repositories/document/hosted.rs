@@ -173,7 +173,7 @@ mod tests {
     fn read(document: &Value) -> Result<HostedSpec, Vec<String>> {
         match ConfiguredRepository::from_document("r".parse().unwrap(), document, Provenance::Api) {
             Ok(ConfiguredRepository::Hosted(spec)) => Ok(*spec),
-            Ok(ConfiguredRepository::Proxy(_)) => panic!("read as a proxy"),
+            Ok(ConfiguredRepository::Proxy(_) | ConfiguredRepository::Group(_)) => panic!("read as another kind"),
             Err(problems) => Err(problems.into_iter().map(|p| format!("{}: {}", p.path, p.message)).collect()),
         }
     }

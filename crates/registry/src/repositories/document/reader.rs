@@ -169,6 +169,18 @@ impl<'a> Reader<'a> {
         value
     }
 
+    /// The object at `path`, whose keys are not fields; `message` when it is something else.
+    pub(super) fn object_at(&mut self, path: &'static str, message: &str) -> Option<&'a Map<String, Value>> {
+        match self.object.get(path) {
+            None | Some(Value::Null) => None,
+            Some(Value::Object(object)) => Some(object),
+            Some(Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_)) => {
+                self.problem(path, message);
+                None
+            }
+        }
+    }
+
     /// The value at `path` as written.
     pub(super) fn value(&self, path: &str) -> &'a Value {
         self.object.get(path).unwrap_or(&Value::Null)

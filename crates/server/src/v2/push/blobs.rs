@@ -17,7 +17,7 @@ pub(crate) async fn delete(
     digest: &Digest,
     record: &mut RequestRecord,
 ) -> Result<Response<ReplyBody>, Failure> {
-    let (route, pusher) = request.admit(name, &Action::Blob(*digest), record)?;
+    let (route, pusher) = request.admit(name, &Action::Blob(*digest), record).await?;
     request.app.registry.delete_blob(&route, pusher, digest).await?;
     Ok(bare(StatusCode::ACCEPTED))
 }

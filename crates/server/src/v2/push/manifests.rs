@@ -22,7 +22,7 @@ pub(crate) async fn put(
     body: BodyStream,
     record: &mut RequestRecord,
 ) -> Result<Response<ReplyBody>, Failure> {
-    let (route, pusher) = request.admit(name, &Action::Manifest(reference.clone()), record)?;
+    let (route, pusher) = request.admit(name, &Action::Manifest(reference.clone()), record).await?;
     let content_type = content_type(request)?;
     let limit = route.repo.spec().limits.manifest_bytes;
     let bytes = whole(body, content_length(request.headers)?, limit).await?;
@@ -49,7 +49,7 @@ pub(crate) async fn delete(
     reference: &Reference,
     record: &mut RequestRecord,
 ) -> Result<Response<ReplyBody>, Failure> {
-    let (route, pusher) = request.admit(name, &Action::Manifest(reference.clone()), record)?;
+    let (route, pusher) = request.admit(name, &Action::Manifest(reference.clone()), record).await?;
     request.app.registry.delete_manifest(&route, pusher, reference).await?;
     Ok(bare(StatusCode::ACCEPTED))
 }

@@ -65,15 +65,15 @@ pub(crate) async fn answer(
             _ => Err(unsupported::method("GET, HEAD, DELETE")),
         },
         V2Path::Tags { name } => {
-            request.admit(&name, &Action::Tags, record)?;
+            request.admit(&name, &Action::Tags, record).await?;
             Err(unsupported::method("GET, HEAD"))
         }
         V2Path::Referrers { name, digest } => {
-            request.admit(&name, &Action::Referrers(digest), record)?;
+            request.admit(&name, &Action::Referrers(digest), record).await?;
             Err(unsupported::method("GET, HEAD"))
         }
         V2Path::ManifestAt { name, tag, .. } => {
-            request.admit(&name, &Action::Manifest(tag.into()), record)?;
+            request.admit(&name, &Action::Manifest(tag.into()), record).await?;
             Err(unsupported::method("GET, HEAD"))
         }
         V2Path::Base | V2Path::Catalog => Err(unsupported::method("GET, HEAD")),

@@ -25,7 +25,7 @@ pub(crate) async fn begin(
 ) -> Result<Response<ReplyBody>, Failure> {
     let (query, registry) = (&request.query, &request.app.registry);
     let about = query.digest.or(query.mount).unwrap_or_else(|| Digest::sha256_of(b""));
-    let (route, pusher) = request.admit(name, &Action::Blob(about), record)?;
+    let (route, pusher) = request.admit(name, &Action::Blob(about), record).await?;
     if let Some(digest) = query.mount
         && registry.mount_blob(&route, pusher, &digest, &mount(request)).await?
     {
@@ -60,7 +60,7 @@ pub(crate) async fn go_on(
     record: &mut RequestRecord,
 ) -> Result<Response<ReplyBody>, Failure> {
     let about = request.query.digest.unwrap_or_else(|| Digest::sha256_of(b""));
-    let (route, pusher) = request.admit(name, &Action::Blob(about), record)?;
+    let (route, pusher) = request.admit(name, &Action::Blob(about), record).await?;
     let upload = Upload { request, route, pusher, name, id };
     let answered = match *request.method {
         Method::GET | Method::HEAD => upload.status(),
