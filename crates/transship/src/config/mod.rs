@@ -22,6 +22,7 @@ mod repositories;
 mod resolve;
 mod schema;
 mod size;
+mod workflows;
 
 pub(crate) use config_document::{document, problem, suggest};
 

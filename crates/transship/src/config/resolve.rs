@@ -26,6 +26,7 @@ use super::proxies;
 use super::raw::{Hedge, RawAdmin, RawConfig, RawGc, RawSecrets, RawTls, RawUpstream, V2Login};
 use super::repositories;
 use super::size::Size;
+use super::workflows;
 use crate::logging::{LogFilter, LogFormat};
 use crate::sealing_keys::KeySource;
 
@@ -153,6 +154,7 @@ impl Sources {
         match parsed {
             Ok(mut document) => {
                 interpolate(&mut document, "", &self.environment, problems);
+                workflows::place(&mut document, problems);
                 document
             }
             Err(problem) => {
