@@ -9,7 +9,7 @@
 set -euo pipefail
 
 case "${1:-test}" in
-    test)  packages=(gcc libc6-dev docker-registry nginx-light docker.io containerd runc podman skopeo umoci debootstrap apache2-utils stargz-snapshotter tmux zsh fish) ;;
+    test)  packages=(gcc libc6-dev docker-registry nginx-light docker.io containerd runc podman buildah skopeo umoci debootstrap apache2-utils stargz-snapshotter tmux zsh fish) ;;
     bench) packages=(gcc libc6-dev docker-registry nginx-light wrk curl jq openssl python3 iproute2 containerd skopeo stargz-snapshotter) ;;
     *)     echo "usage: $0 [test|bench]" >&2; exit 2 ;;
 esac

@@ -130,7 +130,7 @@ fn journey<'a>(
     body: Bytes,
 ) -> Journey<'a> {
     let (kind, may_leave) = (ExchangeKind::Token, MayLeave::Nothing);
-    Journey { method, url, headers, authorization, traceparent: None, body, kind, may_leave }
+    Journey { method, url, headers, authorization, traceparent: None, body: body.into(), kind, may_leave }
 }
 
 async fn read(transport: &Transport, answer: Answer, asked_at: Instant) -> Result<Token, ClientError> {

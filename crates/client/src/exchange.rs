@@ -52,6 +52,10 @@ pub enum ExchangeKind {
     Tags,
     /// Referrers of a manifest.
     Referrers,
+    /// A blob on its way to the registry.
+    Upload,
+    /// A page of repository names.
+    Catalog,
 }
 
 impl ExchangeKind {
@@ -64,6 +68,8 @@ impl ExchangeKind {
             Self::Blob => "blob",
             Self::Tags => "tags",
             Self::Referrers => "referrers",
+            Self::Upload => "upload",
+            Self::Catalog => "catalog",
         }
     }
 }
@@ -73,7 +79,7 @@ impl ExchangeKind {
 pub struct Exchange {
     /// The `host[:port]` of the configured upstream, also when another host was asked on its behalf.
     pub upstream: Arc<str>,
-    /// `GET` or `HEAD`.
+    /// Of the request.
     pub method: Method,
     /// Where the request went, redacted.
     pub url: String,

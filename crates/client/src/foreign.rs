@@ -9,7 +9,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use crate::payload::Payload;
 use http::header::RANGE;
 use http::{HeaderMap, Method};
 use oci::{ByteRange, RegistryHost};
@@ -219,7 +219,7 @@ impl ForeignClient {
             headers,
             authorization: None,
             traceparent: None,
-            body: Bytes::new(),
+            body: Payload::Nothing,
             kind: ExchangeKind::Blob,
             may_leave: MayLeave::Listed(hosts),
         };

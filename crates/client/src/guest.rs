@@ -16,6 +16,7 @@ use crate::bearer::{self, TokenRequest};
 use crate::egress::Reach;
 use crate::error::ClientError;
 use crate::handshake::{Call, MAX_SCOPES, challenges};
+use crate::payload::Payload;
 use crate::profiles::Redirects;
 use crate::realm::Realm;
 use crate::redirect::{Journey, MayLeave, follow};
@@ -82,7 +83,7 @@ impl Guests {
             headers: &call.headers,
             authorization: authorization.as_ref(),
             traceparent: None,
-            body: bytes::Bytes::new(),
+            body: Payload::Nothing,
             kind: call.kind,
             may_leave: MayLeave::Origin,
         };

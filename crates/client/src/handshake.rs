@@ -13,7 +13,6 @@ mod scheme;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
-use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 use tokio::time::{Duration, Instant};
 use url::Url;
@@ -27,6 +26,7 @@ use crate::basic::{Credential, CredentialId};
 use crate::credentials::{Accounts, CredentialStore, Resolved};
 use crate::error::ClientError;
 use crate::exchange::ExchangeKind;
+use crate::payload::Payload;
 use crate::realm::RealmRule;
 use crate::redirect::{Journey, MayLeave, follow};
 use crate::secret::Secret;
@@ -59,9 +59,27 @@ pub(crate) struct Call {
     pub(crate) kind: ExchangeKind,
     /// What to ask a token for when the challenge names no scope; none for `/v2/`.
     pub(crate) scope: Option<String>,
+    /// What to ask a token for besides, whatever the challenge names: who looks whether a blob is there is about to push it.
+    pub(crate) insists: Vec<String>,
+    /// What is sent along.
+    pub(crate) body: Payload,
 }
 
 impl Call {
+    /// By what the scheme is remembered: calls that need other tokens must not share one.
+    fn memory(&self) -> Option<String> {
+        let scope = self.scope.as_ref()?;
+        Some(self.insists.iter().fold(scope.clone(), |all, more| all + " " + more))
+    }
+
+    /// What is sent along is for the registry alone.
+    fn may_leave(&self) -> MayLeave<'static> {
+        match self.method {
+            Method::GET | Method::HEAD => MayLeave::Origin,
+            _ => MayLeave::Nothing,
+        }
+    }
+
     fn cost(&self) -> Cost {
         Cost::of(&self.method, self.kind)
     }
@@ -166,7 +184,7 @@ impl Handshake {
         attempt: Attempt,
     ) -> Result<Option<Offer>, ClientError> {
         let scope = call.scope.as_deref();
-        let Some(scheme) = self.schemes.recall(scope) else { return Ok(None) };
+        let Some(scheme) = self.schemes.recall(call.memory().as_deref()) else { return Ok(None) };
         let by = self.accounts.pick(scope, call.cost()).await?;
         // The realm that was remembered may be gone: the next attempt hears the upstream's challenge again.
         self.authorize(transport, &scheme, scope, by, attempt).await.inspect_err(|_| self.schemes.forget(call))
@@ -262,9 +280,9 @@ async fn travel(
         headers: &call.headers,
         authorization: offered.map(Offer::header),
         traceparent: traceparent.as_ref(),
-        body: Bytes::new(),
+        body: call.body.clone(),
         kind: call.kind,
-        may_leave: MayLeave::Origin,
+        may_leave: call.may_leave(),
     };
     follow(transport, &journey, attempt).await
 }

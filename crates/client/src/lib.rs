@@ -1,4 +1,4 @@
-//! A client for OCI registries: manifests, blobs by range, tag lists; anonymous, Basic and Bearer.
+//! A client for OCI registries: manifests, blobs by range, tag lists, pushes; anonymous, Basic and Bearer.
 //!
 //! Used by the proxy and by the command line tools. It must not know our stores, our configuration file or our HTTP
 //! server. Invariants: a credential leaves only for the upstream it was configured for and its token hosts; every
@@ -15,6 +15,7 @@ mod bearer;
 mod blob_parts;
 mod blobs;
 mod body;
+mod catalog;
 mod config;
 mod connect_time;
 mod credentials;
@@ -29,9 +30,11 @@ mod handshake;
 mod heads;
 mod json_object;
 mod manifests;
+mod payload;
 mod ping;
 pub mod probe;
 pub mod profiles;
+mod push;
 mod realm;
 mod redact;
 mod redirect;
@@ -49,6 +52,7 @@ pub use basic::Credential;
 pub use blob_parts::BlobParts;
 pub use blobs::{BlobHead, BlobResponse};
 pub use body::BlobBody;
+pub use catalog::CatalogPage;
 pub use config::{HttpVersion, Timeouts, UpstreamConfig};
 pub use credentials::{
     AwsIdentity, AwsKeys, AzureIdentity, AzureLogin, ContainerAuthorization, ContainerRole, CredentialEntry,
@@ -64,6 +68,7 @@ pub use foreign::{ForeignClient, ForeignHosts, HostPattern};
 pub use handshake::Login;
 pub use heads::ExchangeHeads;
 pub use manifests::{ManifestFetch, ManifestHead};
+pub use push::{BlobPushed, BlobSource, BlobStream, SubjectListed, UploadError, UploadRule};
 pub use referrers::{ReferrersApi, ReferrersFound, ReferrersList};
 pub use registry_client::RegistryClient;
 pub use secret::Secret;

@@ -4,7 +4,6 @@
 //! host or port and never come back; an https chain never continues over http; no more than five hops; every hop passes
 //! the egress filter.
 
-use bytes::Bytes;
 use http::header::LOCATION;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use url::Url;
@@ -13,6 +12,7 @@ use crate::answer::{Answer, AnsweredBy, Passed};
 use crate::error::ClientError;
 use crate::exchange::ExchangeKind;
 use crate::foreign::ForeignHosts;
+use crate::payload::Payload;
 use crate::redact;
 use crate::transport::{Attempt, Outgoing, Transport};
 
@@ -25,8 +25,8 @@ pub(crate) struct Journey<'a> {
     pub(crate) headers: &'a HeaderMap,
     pub(crate) authorization: Option<&'a HeaderValue>,
     pub(crate) traceparent: Option<&'a HeaderValue>,
-    /// What is sent along; never to another origin, because only token requests have any.
-    pub(crate) body: Bytes,
+    /// What is sent along; never to another origin.
+    pub(crate) body: Payload,
     pub(crate) kind: ExchangeKind,
     pub(crate) may_leave: MayLeave<'a>,
 }
@@ -38,7 +38,7 @@ pub(crate) enum MayLeave<'a> {
     Origin,
     /// To hosts of this list, as far as the egress filter lets us reach them.
     Listed(&'a ForeignHosts),
-    /// Nowhere else than the origin that was asked: tokens are not taken from strangers.
+    /// Nowhere else than the origin that was asked: tokens are not taken from strangers, and nothing is sent to them.
     Nothing,
 }
 
@@ -48,7 +48,10 @@ impl MayLeave<'_> {
         match self {
             Self::Origin => Ok(()),
             Self::Listed(hosts) => hosts.admit(next),
-            Self::Nothing => Err(format!("the token server redirects to another place, {}", redact::url(next))),
+            Self::Nothing => Err(format!(
+                "a redirect to another place, {}, of a request that is for the asked one alone",
+                redact::url(next)
+            )),
         }
     }
 }
@@ -71,7 +74,7 @@ pub(crate) async fn follow(
                 headers: journey.headers,
                 authorization: journey.authorization.filter(|_| home),
                 traceparent: journey.traceparent.filter(|_| home),
-                body: if home { journey.body.clone() } else { Bytes::new() },
+                body: if home { journey.body.clone() } else { Payload::Nothing },
                 kind: journey.kind,
                 attempt,
             })

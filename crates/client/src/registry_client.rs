@@ -6,7 +6,6 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use oci::RepositoryName;
@@ -22,6 +21,7 @@ use crate::error::ClientError;
 use crate::exchange::{ExchangeKind, ExchangeObserver};
 use crate::guest::Guests;
 use crate::handshake::{Call, Handshake, Login};
+use crate::payload::Payload;
 use crate::profiles::Profile;
 use crate::realm::RealmRule;
 use crate::redirect::{Journey, MayLeave, follow};
@@ -222,7 +222,7 @@ impl RegistryClient {
             headers: &call.headers,
             authorization: None,
             traceparent: None,
-            body: Bytes::new(),
+            body: Payload::Nothing,
             kind: call.kind,
             may_leave: MayLeave::Origin,
         };
@@ -251,7 +251,7 @@ impl RegistryClient {
 
 /// A GET or HEAD without special headers.
 pub(crate) fn call(method: Method, url: Url, kind: ExchangeKind, scope: Option<String>) -> Call {
-    Call { method, url, headers: HeaderMap::new(), kind, scope }
+    Call { method, url, headers: HeaderMap::new(), kind, scope, insists: Vec::new(), body: Payload::Nothing }
 }
 
 /// A header value made of digests and numbers.

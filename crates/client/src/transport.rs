@@ -3,12 +3,13 @@
 //! An upstream that is a service of several servers is asked at the next one when there is no connection to the first.
 //! Must not know challenges, redirects or retries. Invariant: each request is reported to the observer exactly once.
 
+use std::future::Future;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, AUTHORIZATION};
 use http::{HeaderMap, HeaderValue, Method};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::error::Elapsed;
+use tokio::time::{Instant, timeout, timeout_at};
 use url::Url;
 
 use crate::answer::{Answer, AnsweredBy};
@@ -18,6 +19,7 @@ use crate::connect_time::noting;
 use crate::egress::{Egress, EgressRefused};
 use crate::error::{ClientError, TimeoutPhase, chain};
 use crate::exchange::{ExchangeKind, ExchangeObserver, ExchangeRecord, ExchangeStart};
+use crate::payload::{AlreadySent, Payload};
 use crate::weather::{Climate, Question};
 
 /// The connections of one upstream.
@@ -47,8 +49,8 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) headers: &'a HeaderMap,
     pub(crate) authorization: Option<&'a HeaderValue>,
     pub(crate) traceparent: Option<&'a HeaderValue>,
-    /// What is sent along; empty for all but token requests.
-    pub(crate) body: Bytes,
+    /// What is sent along.
+    pub(crate) body: Payload,
     pub(crate) kind: ExchangeKind,
     pub(crate) attempt: Attempt,
 }
@@ -138,6 +140,7 @@ impl Transport {
         self.admit(url)?;
         let Outgoing { method, kind, attempt, .. } = *outgoing;
         let question = Question { method, kind, account: attempt.account };
+        let body = outgoing.body.body().map_err(|AlreadySent| self.sent_before())?;
         let admission = self.climate.at(url).admit(&question)?;
         let asked_at = Instant::now();
         let start = ExchangeStart {
@@ -148,12 +151,12 @@ impl Transport {
             attempt: outgoing.attempt.number,
         };
         let mut record = ExchangeRecord::begin(&self.observer, &start);
-        let request = request(url, outgoing);
+        let request = request(url, outgoing, body);
         record.sends(request.headers());
         let head = noting(record.connect_slot(), self.egress.client(url).execute(request));
         let patience = Instant::now() + self.timeouts.first_byte;
         let give_up = attempt.deadline.min(patience);
-        let failure = match timeout_at(give_up, head).await {
+        let failure = match self.head(head, &outgoing.body, give_up).await {
             Ok(Ok(response)) => {
                 self.note_address(url, &response, &record);
                 record.head(response.status(), response.headers());
@@ -170,6 +173,25 @@ impl Transport {
         }
         record.fail(failure.to_string());
         Err(failure)
+    }
+
+    /// Waits for the head of an answer: until `give_up`, or, while a stream is sent, as long as bytes of it leave.
+    async fn head<T>(&self, head: impl Future<Output = T>, body: &Payload, give_up: Instant) -> Result<T, Elapsed> {
+        let mut head = std::pin::pin!(head);
+        let Some(mut sent) = body.streamed() else { return timeout_at(give_up, head).await };
+        loop {
+            let waited = timeout(self.timeouts.first_byte, head.as_mut()).await;
+            let now = body.streamed().unwrap_or_default();
+            if waited.is_ok() || now == sent {
+                return waited;
+            }
+            sent = now;
+        }
+    }
+
+    fn sent_before(&self) -> ClientError {
+        let what = "what was sent has to be sent again".to_owned();
+        ClientError::Interrupted { upstream: self.upstream.clone(), received: 0, what, source: None }
     }
 
     /// Which of several addresses answered is known of new connections only.
@@ -221,7 +243,7 @@ fn is_the_hosts_fault(failure: &ClientError, new_connection: bool) -> bool {
         || (new_connection && matches!(failure, ClientError::Interrupted { .. }))
 }
 
-fn request(url: &Url, outgoing: &Outgoing<'_>) -> reqwest::Request {
+fn request(url: &Url, outgoing: &Outgoing<'_>, body: Option<reqwest::Body>) -> reqwest::Request {
     let mut request = reqwest::Request::new(outgoing.method.clone(), url.clone());
     let headers = request.headers_mut();
     headers.clone_from(outgoing.headers);
@@ -232,9 +254,7 @@ fn request(url: &Url, outgoing: &Outgoing<'_>) -> reqwest::Request {
     if let Some(traceparent) = outgoing.traceparent {
         headers.insert("traceparent", traceparent.clone());
     }
-    if !outgoing.body.is_empty() {
-        *request.body_mut() = Some(outgoing.body.clone().into());
-    }
+    *request.body_mut() = body;
     request
 }
 

@@ -74,9 +74,12 @@ impl ExchangeObserver for Traffic {
         let (requests, bytes) = match exchange.kind {
             ExchangeKind::Manifest => (&self.manifests, &self.manifest_bytes),
             ExchangeKind::Blob => (&self.blobs, &self.blob_bytes),
-            ExchangeKind::Ping | ExchangeKind::Token | ExchangeKind::Tags | ExchangeKind::Referrers => {
-                (&self.other, &self.other_bytes)
-            }
+            ExchangeKind::Ping
+            | ExchangeKind::Token
+            | ExchangeKind::Tags
+            | ExchangeKind::Referrers
+            | ExchangeKind::Upload
+            | ExchangeKind::Catalog => (&self.other, &self.other_bytes),
         };
         requests.fetch_add(1, Ordering::Relaxed);
         bytes.fetch_add(exchange.bytes, Ordering::Relaxed);

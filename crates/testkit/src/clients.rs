@@ -1,4 +1,4 @@
-//! Real clients, each in folders of its own: docker, containerd, podman, skopeo.
+//! Real clients, each in folders of its own: docker, containerd, podman, buildah, skopeo.
 //!
 //! Must not know: Transship. What a container runtime needs differs by machine; found to work as root in a virtual
 //! machine without systemd (Debian 12, cgroup v1 and v2 mounted side by side, no raised resource limits allowed):
@@ -14,12 +14,14 @@
 //!
 //! Invariant: nothing of the machine's own containers, images or configuration is touched.
 
+mod buildah;
 mod containerd;
 mod docker;
 mod podman;
 mod sandbox;
 mod skopeo;
 
+pub use buildah::Buildah;
 pub use containerd::Containerd;
 pub use docker::Docker;
 pub use podman::Podman;

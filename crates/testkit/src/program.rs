@@ -9,6 +9,8 @@ use std::process::{Command, ExitStatus, Stdio};
 /// Program, Debian 12 package. `ci/install-peers.sh` installs the same packages.
 const PACKAGES: &[(&str, &str)] = &[
     ("apt-get", "apt"),
+    ("bash", "bash"),
+    ("buildah", "buildah"),
     ("cc", "gcc libc6-dev"),
     ("containerd", "containerd"),
     ("ctr", "containerd"),

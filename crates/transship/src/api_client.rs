@@ -131,7 +131,7 @@ fn refusal(status: StatusCode, body: &[u8]) -> anyhow::Error {
 }
 
 /// The token, found where the server would find it.
-fn token(token_file: Option<&str>, config: Option<PathBuf>, environment: Environment) -> Result<Secret> {
+pub(crate) fn token(token_file: Option<&str>, config: Option<PathBuf>, environment: Environment) -> Result<Secret> {
     let file = config.or_else(|| environment.get(env_vars::CONFIG).map(PathBuf::from));
     if let Some(file) = token_file {
         // What is typed counts, whatever the environment says.

@@ -19,6 +19,7 @@ use crate::group::{self, GroupCommand};
 use crate::promote::{self, PromoteArgs, PromotionsCommand};
 use crate::retention::RetentionCommand;
 use crate::tag::TagCommand;
+use crate::transfer::args::{self as transfer, CopyArgs, ExportArgs, ImportArgs, PullArgs, PushArgs};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -121,6 +122,21 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: UpstreamCommand,
     },
+    /// Push an image of an OCI layout or an archive of `docker save` to this server or any registry.
+    #[command(after_help = transfer::push_help())]
+    Push(Box<PushArgs>),
+    /// Pull an image of this server or any registry into an OCI layout or an archive for `docker load`.
+    #[command(after_help = transfer::pull_help())]
+    Pull(Box<PullArgs>),
+    /// Copy images between registries, with their children and what refers to them; digests stay.
+    #[command(after_help = transfer::copy_help())]
+    Copy(Box<CopyArgs>),
+    /// Write a hosted repository into an OCI layout, to carry it elsewhere.
+    #[command(after_help = transfer::export_help())]
+    Export(Box<ExportArgs>),
+    /// Bring the images of an OCI layout or an archive into a hosted repository.
+    #[command(after_help = transfer::export_help())]
+    Import(Box<ImportArgs>),
     /// Serve made-up images with scripted faults, to try a set-up against an upstream that misbehaves.
     MockUpstream(MockUpstreamArgs),
     /// Print the reference of all metrics (docs/metrics.md).
@@ -339,6 +355,11 @@ mod tests {
             | Command::Retention { .. }
             | Command::Gc(_)
             | Command::Group { .. }
+            | Command::Push(_)
+            | Command::Pull(_)
+            | Command::Copy(_)
+            | Command::Export(_)
+            | Command::Import(_)
             | Command::MockUpstream(_)
             | Command::MetricsReference
             | Command::UpstreamsReference
@@ -353,8 +374,16 @@ mod tests {
         help.retain(|c| c != '\n');
         let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
         let secrets = [env_vars::ADMIN_TOKEN, env_vars::SECRETS_KEY];
-        let of_checks = [env_vars::SERVER, env_vars::CHECK_USERNAME, env_vars::CHECK_PASSWORD];
-        for variable in env_vars::ALL.iter().filter(|v| !secrets.contains(&v.name) && !of_checks.contains(&v.name)) {
+        let of_others = [
+            env_vars::SERVER,
+            env_vars::CHECK_USERNAME,
+            env_vars::CHECK_PASSWORD,
+            env_vars::USERNAME,
+            env_vars::PASSWORD,
+            env_vars::SRC_USERNAME,
+            env_vars::SRC_PASSWORD,
+        ];
+        for variable in env_vars::ALL.iter().filter(|v| !secrets.contains(&v.name) && !of_others.contains(&v.name)) {
             assert!(help.contains(&format!("[env: {}]", variable.name)), "{} in {help}", variable.name);
         }
     }

@@ -1,7 +1,7 @@
 //! The `transship` program: parse, wire, run, exit code.
 //!
 //! Must hold no rules of the registry. Exit codes: 0 as asked, 1 something failed while running, 2 the command line
-//! or the configuration is wrong. Checks of registries have their own, see `check`.
+//! or the configuration is wrong. Checks of registries and transfers have their own, see `check` and `transfer`.
 
 mod admin_token;
 mod api_client;
@@ -29,6 +29,7 @@ mod retention;
 mod sealing_keys;
 mod signals;
 mod tag;
+mod transfer;
 mod watch;
 mod wire;
 
@@ -59,6 +60,11 @@ fn main() -> ExitCode {
         Command::Promotions { command } => promote::run_list(command),
         Command::Gc(args) => gc::run(&args),
         Command::Group { command } => group::run(&command),
+        Command::Push(args) => transfer::push(&args),
+        Command::Pull(args) => transfer::pull(&args),
+        Command::Copy(args) => transfer::copy(&args),
+        Command::Export(args) => transfer::export(&args),
+        Command::Import(args) => transfer::import(&args),
         Command::Upstream { command: UpstreamCommand::Check(args) } => check::check_upstream(&args),
         Command::MockUpstream(args) => commands::mock_upstream::run(&args),
         Command::MetricsReference => print(&metrics_reference::reference()),

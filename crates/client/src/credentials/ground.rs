@@ -93,7 +93,7 @@ impl Ground {
             headers: &headers,
             authorization: None,
             traceparent: None,
-            body,
+            body: body.into(),
             kind: ExchangeKind::Token,
             may_leave: MayLeave::Nothing,
         };

@@ -50,7 +50,8 @@ impl TokenSource {
             Some(scopes) => scopes.split_ascii_whitespace().map(str::to_owned).collect(),
             None => call.scope.iter().cloned().collect(),
         };
-        if scopes.len() > MAX_SCOPES {
+        scopes.extend(call.insists.iter().cloned());
+        if scopes.len() > MAX_SCOPES + call.insists.len() {
             return Err(answer.protocol("a Bearer challenge with more than 8 scopes"));
         }
         scopes.sort();
@@ -75,11 +76,11 @@ impl Schemes {
         if schemes.len() >= MAX_REMEMBERED {
             schemes.clear();
         }
-        schemes.insert(call.scope.clone(), scheme);
+        schemes.insert(call.memory(), scheme);
     }
 
     pub(super) fn forget(&self, call: &Call) {
-        self.lock().remove(&call.scope);
+        self.lock().remove(&call.memory());
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Option<String>, Scheme>> {

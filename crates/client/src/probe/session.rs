@@ -24,6 +24,7 @@ use crate::config::UpstreamConfig;
 use crate::error::ClientError;
 use crate::exchange::{Exchange, ExchangeKind, ExchangeObserver};
 use crate::handshake::Call;
+use crate::payload::Payload;
 use crate::registry_client::{RegistryClient, call};
 use crate::transport::{Attempt, Outgoing};
 
@@ -141,7 +142,7 @@ impl Session {
             headers: &question.call.headers,
             authorization,
             traceparent: None,
-            body: bytes::Bytes::new(),
+            body: Payload::Nothing,
             kind: question.call.kind,
             attempt: self.attempt(),
         };

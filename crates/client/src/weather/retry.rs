@@ -1,6 +1,6 @@
 //! Tries again what may succeed a moment later.
 //!
-//! Only calls that change nothing upstream go through here (GET and HEAD). Must not know requests. Invariants: the number
+//! Only calls that may be made twice go through here: those that change nothing upstream, and pushes of a manifest. Must not know requests. Invariants: the number
 //! of attempts and the time for all of them are bounded; an upstream that asks for a longer wait than a request can wait
 //! is left alone and the wait reported; retries beyond the host's budget are not made, so that they never multiply an
 //! outage.
@@ -24,6 +24,9 @@ const AFTER_WISH: Duration = Duration::from_millis(200);
 /// The longest `Retry-After` that is waited for inside a request.
 const LONGEST_WISH: Duration = Duration::from_secs(3);
 
+/// The longest that a transfer waits for a registry that asks for it.
+const LONGEST_REST: Duration = Duration::from_mins(1);
+
 /// How often and how long one call is tried.
 #[derive(Clone)]
 pub(crate) struct RetryRule {
@@ -41,6 +44,21 @@ impl RetryRule {
         let Timeouts { first_byte, .. } = config.timeouts;
         let max_attempts = config.max_attempts.max(1);
         Self { host, backoff: config.backoff, max_attempts, budget: first_byte + first_byte / 3 }
+    }
+
+    /// One attempt, for callers that resume by themselves.
+    pub(crate) fn attempt(&self, number: u32) -> Attempt {
+        Attempt { number, deadline: Instant::now() + self.budget, account: CredentialId::Anonymous }
+    }
+
+    /// How long to pause before the next try of something that is resumed, after `number` failures in a row; none when the
+    /// failure is for good, or that was the last.
+    pub(crate) fn pause_before_resuming(&self, error: &ClientError, number: u32) -> Option<Duration> {
+        if number >= self.max_attempts {
+            return None;
+        }
+        let pause = self.backoff.pause(number);
+        Some(error.retry_after().map_or(pause, |wish| wish.max(pause))).filter(|pause| *pause <= LONGEST_REST)
     }
 
     /// Runs `call` until it succeeds, fails for good, or the attempts or the time are used up.

@@ -40,6 +40,8 @@ mod programs;
 #[cfg(test)]
 mod proxies;
 #[cfg(test)]
+mod pushes;
+#[cfg(test)]
 mod quota;
 #[cfg(test)]
 mod reach;

@@ -57,6 +57,17 @@ impl Containerd {
         )
     }
 
+    /// `ctr images pull` of all platforms of an index, without unpacking any.
+    pub fn pull_all(&self, image: &str) -> Finished {
+        self.command(&["content", "fetch", "--plain-http", "--all-platforms", image])
+    }
+
+    /// `ctr images push` to a plain HTTP registry, with a login (`user:password`) or without.
+    pub fn push(&self, target: &str, local: &str, credentials: Option<&str>) -> Finished {
+        let login = credentials.map_or_else(Vec::new, |credentials| vec!["--user", credentials]);
+        self.command(&[&["images", "push", "--plain-http"], &login[..], &[target, local]].concat())
+    }
+
     /// Writes `<registry>/hosts.toml`, as an administrator does to have `registry` mirrored.
     pub fn write_hosts_toml(&self, registry: &str, content: &str) {
         let folder = self.sandbox.folder(&format!("hosts/{registry}"));

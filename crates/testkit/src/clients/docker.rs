@@ -47,6 +47,11 @@ impl Docker {
         run(&self.sandbox, words)
     }
 
+    /// Where it listens, for `DOCKER_HOST`.
+    pub fn host(&self) -> String {
+        format!("unix://{}", self.sandbox.join("socket").display())
+    }
+
     /// `docker pull`
     pub fn pull(&self, image: &str) -> Finished {
         self.command(&["pull", "--quiet", image])

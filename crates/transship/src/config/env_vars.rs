@@ -35,6 +35,15 @@ pub(crate) const CHECK_USERNAME: &str = "TRANSSHIP_CHECK_USERNAME";
 /// The password of `transship check`.
 pub(crate) const CHECK_PASSWORD: &str = "TRANSSHIP_CHECK_PASSWORD";
 
+/// The user name of transfers.
+pub(crate) const USERNAME: &str = "TRANSSHIP_USERNAME";
+/// The password of transfers.
+pub(crate) const PASSWORD: &str = "TRANSSHIP_PASSWORD";
+/// The user name of `transship copy` at its source.
+pub(crate) const SRC_USERNAME: &str = "TRANSSHIP_SRC_USERNAME";
+/// The password of `transship copy` at its source.
+pub(crate) const SRC_PASSWORD: &str = "TRANSSHIP_SRC_PASSWORD";
+
 /// All of them.
 pub(crate) const ALL: &[EnvVar] = &[
     EnvVar { name: CONFIG, field: None, meaning: "The configuration file to read, as `--config`." },
@@ -64,8 +73,20 @@ pub(crate) const ALL: &[EnvVar] = &[
     EnvVar {
         name: SERVER,
         field: None,
-        meaning: "The running server that `transship upstream check` and `transship explain` ask, as `--server`.",
+        meaning: "The running server that `transship upstream check`, `explain`, `push`, `pull`, `copy`, `export` and `import` ask, as `--server`.",
     },
+    EnvVar {
+        name: USERNAME,
+        field: None,
+        meaning: "The user name of `transship push`, `pull`, `copy` (at the target), `export` and `import`, as `--username`.",
+    },
+    EnvVar { name: PASSWORD, field: None, meaning: "The password that belongs to it." },
+    EnvVar {
+        name: SRC_USERNAME,
+        field: None,
+        meaning: "The user name of `transship copy` at the source, as `--src-username`.",
+    },
+    EnvVar { name: SRC_PASSWORD, field: None, meaning: "The password that belongs to it." },
     EnvVar { name: CHECK_USERNAME, field: None, meaning: "The user name of `transship check`, as `--username`." },
     EnvVar { name: CHECK_PASSWORD, field: None, meaning: "The password of `transship check`." },
 ];
