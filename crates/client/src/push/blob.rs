@@ -143,7 +143,9 @@ impl Upload<'_> {
         };
         // 404 is a session that is gone, 416 one that has other bytes than we thought.
         let lost = self.session.is_some() && matches!(refused.upstream_status(), Some(404 | 416));
-        if !lost && !refused.is_temporary() {
+        // 409 is one that still belongs to the request that broke off.
+        let busy = self.session.is_some() && refused.upstream_status() == Some(409);
+        if !lost && !busy && !refused.is_temporary() {
             return self.give_up(error).await;
         }
         let Some(pause) = self.client.retry().pause_before_resuming(refused, failures) else {

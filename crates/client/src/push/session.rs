@@ -6,6 +6,7 @@
 use http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, LOCATION, RANGE};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use oci::{ChunkRange, Digest, DigestAlgorithm, RepositoryName};
+use tokio::time::sleep;
 use url::Url;
 
 use crate::answer::Answer;
@@ -138,8 +139,20 @@ impl RegistryClient {
     /// Gives an upload up, so that nothing of it stays; when that fails, the registry does so in its own time.
     pub(super) async fn cancel_upload(&self, name: &RepositoryName, session: &Session) {
         let call = self.session_call(Method::DELETE, session.location.clone(), name);
-        if let Ok(answer) = self.ask(&call, self.retry().attempt(1)).await {
-            read_start(answer).await;
+        let mut number = 1;
+        loop {
+            let error = match self.ask(&call, self.retry().attempt(number)).await {
+                Ok(answer) => {
+                    read_start(answer).await;
+                    return;
+                }
+                Err(error) => error,
+            };
+            // The registry has not noticed yet that the request before has broken off.
+            let busy = error.upstream_status() == Some(StatusCode::CONFLICT.as_u16());
+            let Some(pause) = self.retry().pause_before_resuming(&error, number).filter(|_| busy) else { return };
+            sleep(pause).await;
+            number += 1;
         }
     }
 

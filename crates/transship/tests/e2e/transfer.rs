@@ -166,7 +166,7 @@ async fn an_index_with_two_referrers_goes_in_and_out_byte_for_byte_and_only_once
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_flipped_byte_is_exit_5_and_nothing_is_tagged() {
+async fn a_flipped_byte_is_exit_5_and_nothing_is_tagged_or_left() {
     let (house, folder) = (Hosted::start(), tempdir().unwrap());
     let cli = Cli::of(&house);
     let image = Image::small(3, 600_000);
@@ -191,6 +191,7 @@ async fn a_flipped_byte_is_exit_5_and_nothing_is_tagged() {
     assert_eq!(cli.fails(&["push", "--oci-layout", cut.to_str().unwrap(), "rel/app:v1"]).0, 5);
     let url = format!("{}/v2/rel/app/manifests/v1", house.transship.url());
     assert_eq!(http::send(&http::client(), "GET", &url, &[], Vec::new()).await.status, 404);
+    assert_eq!(house.files().1, 0, "no upload is left");
 }
 
 #[tokio::test(flavor = "multi_thread")]
