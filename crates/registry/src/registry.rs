@@ -4,6 +4,8 @@
 //! shutting down leaves every fill published or resumable.
 
 mod groups;
+mod housekeeping;
+mod pushes;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
@@ -11,22 +13,20 @@ use std::time::{Duration, Instant, SystemTime};
 
 use blob_store::{BlobStore, Staging, Uploads};
 use metadata::Metadata;
-use oci::{Digest, DigestAlgorithm, RangeHeader, Reference, RepoKey, RepositoryName, UploadId};
+use oci::{Digest, RangeHeader, Reference};
 use tokio::sync::watch;
 
 use self::groups::Member;
-use crate::access::{Action, Admission, CallerCredential, EntranceAsks, EntranceLogin, Principal};
+use crate::access::{Action, CallerCredential, EntranceAsks, EntranceLogin, Principal};
 use crate::cache::Cache;
 use crate::core::{Builtins, Core, FileRepositories};
 use crate::error::PullError;
 use crate::exchange_log::LoggedExchange;
 use crate::explain::{Explanation, ImageAddress};
-use crate::fill::{Edge, Origin};
 use crate::groups::Want;
 use crate::hosted::{
-    At, CatalogPage, Channels, Chunk, GcMode, GcPatience, GcReport, GcRequest, GcSettings, Hosted, HostedError,
-    HostedRepository, HostedRoute, ManifestPush, Mount, Place, Promotions, PushedManifest, Pusher, ReferrersPage,
-    ReferrersQuery, Shown,
+    At, CatalogPage, Channels, GcSettings, Hosted, HostedRepository, HostedRoute, Place, Promotions, ReferrersPage,
+    ReferrersQuery,
 };
 use crate::metrics::Metrics;
 use crate::pull::{AtHand, BlobFacts, ManifestAnswer, OpenBlob, ReferrersAnswer, TagsAnswer, TagsQuery};
@@ -34,12 +34,6 @@ use crate::repositories::{ConfiguredRepository, Repository, RepositoryAdmin, Rou
 use crate::retention::Retention;
 use crate::sources::keep_checking;
 use crate::tags_over_time::TagsOverTime;
-
-/// How often access times go to the database.
-const FLUSH_EVERY: Duration = Duration::from_secs(2);
-
-/// How often uploads that nobody goes on with are looked for.
-const SWEEP_EVERY: Duration = Duration::from_secs(30);
 
 /// How long a stop waits for the page that a garbage collection is at.
 const LAST_PAGE: Duration = Duration::from_secs(2);
@@ -260,139 +254,6 @@ impl Registry {
         crate::hosted::catalog(&self.core, query, n, last).await
     }
 
-    /// Decides whether a caller may push to a hosted repository, and as whom.
-    ///
-    /// # Errors
-    /// `Unauthorized` for whoever may not.
-    pub fn authorize_push(&self, route: &HostedRoute, shown: Shown) -> Result<Pusher, HostedError> {
-        crate::hosted::authorize_push(&route.repo, shown)
-    }
-
-    /// Begins an upload; `algorithm` is what its bytes are hashed with as they come.
-    pub async fn begin_upload(
-        &self,
-        route: &HostedRoute,
-        pusher: Pusher,
-        algorithm: DigestAlgorithm,
-    ) -> Result<UploadId, HostedError> {
-        self.core.hosted.begin_upload(route, pusher, algorithm).await
-    }
-
-    /// Takes a blob in one request.
-    pub async fn push_blob(
-        &self,
-        route: &HostedRoute,
-        pusher: Pusher,
-        digest: &Digest,
-        chunk: Chunk,
-    ) -> Result<(), HostedError> {
-        self.core.hosted.push_blob(route, pusher, digest, chunk).await
-    }
-
-    /// Links a blob that another name has; false when it is not there for this caller.
-    pub async fn mount_blob(
-        &self,
-        route: &HostedRoute,
-        pusher: Pusher,
-        digest: &Digest,
-        mount: &Mount,
-    ) -> Result<bool, HostedError> {
-        let of_group = match mount {
-            Mount::From(Place::Group(from)) => {
-                let from = crate::groups::mount_source(&self.core, from).await;
-                let from = from.map_err(|error| HostedError::storage(&error))?;
-                Some(from.map_or(Mount::Nowhere, |from| Mount::From(Place::Hosted(from))))
-            }
-            Mount::From(Place::Hosted(_) | Place::Proxy(_)) | Mount::Anywhere | Mount::Nowhere => None,
-        };
-        let mount = of_group.as_ref().unwrap_or(mount);
-        // Hosted repositories are open to all readers; an account system says here which are not.
-        let readable: Vec<RepoKey> = self.core.map().hosted().iter().map(|repo| repo.spec().key.clone()).collect();
-        self.core.hosted.mount(route, pusher, digest, mount, &readable).await
-    }
-
-    /// Adds a chunk to an upload; how many bytes it has then.
-    pub async fn append_upload(
-        &self,
-        route: &HostedRoute,
-        pusher: Pusher,
-        id: &UploadId,
-        chunk: Chunk,
-    ) -> Result<u64, HostedError> {
-        self.core.hosted.append(route, pusher, id, chunk).await
-    }
-
-    /// How many bytes an upload has.
-    pub fn upload_status(&self, route: &HostedRoute, pusher: Pusher, id: &UploadId) -> Result<u64, HostedError> {
-        self.core.hosted.upload_status(route, pusher, id)
-    }
-
-    /// Ends an upload without a blob.
-    pub async fn cancel_upload(&self, route: &HostedRoute, pusher: Pusher, id: &UploadId) -> Result<(), HostedError> {
-        self.core.hosted.cancel_upload(route, pusher, id).await
-    }
-
-    /// Takes the last chunk of an upload, if there is one, and makes it the blob `digest`.
-    pub async fn finish_upload(
-        &self,
-        route: &HostedRoute,
-        pusher: Pusher,
-        id: &UploadId,
-        digest: &Digest,
-        chunk: Option<Chunk>,
-    ) -> Result<(), HostedError> {
-        self.core.hosted.finish_upload(route, pusher, id, digest, chunk).await
-    }
-
-    /// Takes a manifest.
-    pub async fn push_manifest(
-        &self,
-        route: &HostedRoute,
-        pusher: Pusher,
-        push: ManifestPush,
-    ) -> Result<PushedManifest, HostedError> {
-        let taken = self.core.hosted.push_manifest(route, pusher, push).await?;
-        crate::groups::pushed(&self.core, route).await;
-        Ok(taken)
-    }
-
-    /// Deletes a tag, or a manifest with all its tags.
-    pub async fn delete_manifest(
-        &self,
-        route: &HostedRoute,
-        pusher: Pusher,
-        reference: &Reference,
-    ) -> Result<(), HostedError> {
-        self.core.hosted.delete_manifest(route, pusher, reference).await?;
-        crate::groups::deleted(&self.core, route);
-        Ok(())
-    }
-
-    /// Takes a blob away from a name.
-    pub async fn delete_blob(&self, route: &HostedRoute, _pusher: Pusher, digest: &Digest) -> Result<(), HostedError> {
-        self.core.hosted.delete_blob(route, digest).await
-    }
-
-    /// Changes how garbage is collected.
-    pub fn set_gc(&self, settings: GcSettings) {
-        self.core.hosted.gc_set(settings);
-    }
-
-    /// Collects garbage of hosted repositories now. Goes on when the caller leaves.
-    ///
-    /// # Errors
-    /// `TooMany` when several wait for a run already; what fails within a run is in its report.
-    pub async fn collect_garbage(&self, request: GcRequest) -> Result<GcReport, HostedError> {
-        let (core, stopping) = (self.core.clone(), self.stopping.clone());
-        let run = tokio::spawn(async move { crate::hosted::collect_garbage(&core, request, &stopping).await });
-        run.await.unwrap_or_else(|error| Err(HostedError::storage(&error)))
-    }
-
-    /// What the last run did, if there was one since the start.
-    pub fn last_gc(&self) -> Option<GcReport> {
-        self.core.hosted.last_gc()
-    }
-
     /// The hosted repositories that a request on this host and listener may mean.
     pub fn hosted_here(&self, query: &RouteQuery<'_>) -> Vec<Arc<HostedRepository>> {
         let map = self.core.map();
@@ -518,90 +379,5 @@ impl Registry {
             tracing::warn!(%error, "times of pulls could not be written; retention will go by older ones");
         }
         self.core.metadata.close().await;
-    }
-
-    /// The background work: reconcile once, then flush access times.
-    async fn keep_house(self) {
-        if let Err(error) = self.core.cache.reconcile().await {
-            tracing::error!(%error, "database and disk could not be compared; the next start tries again");
-        }
-        self.core.cache.shrink().await;
-        let mut tick = tokio::time::interval(FLUSH_EVERY);
-        while !self.stopping.load(Ordering::Relaxed) {
-            tick.tick().await;
-            if let Err(error) = self.core.cache.flush_access_times().await {
-                tracing::warn!(%error, "access times could not be written");
-            }
-            if let Err(error) = self.core.hosted.flush_pulls().await {
-                tracing::warn!(%error, "times of pulls could not be written");
-            }
-        }
-    }
-
-    /// The same for what was pushed: once what a crash left, then what nobody goes on with.
-    async fn keep_hosted(self) {
-        if let Err(error) = self.core.hosted.sweep_left_overs(&self.stopping).await {
-            tracing::error!(%error, "what a crash may have left could not be removed; garbage collection tries again");
-        }
-        tokio::spawn(self.clone().keep_collecting());
-        let mut tick = tokio::time::interval(SWEEP_EVERY);
-        while !self.stopping.load(Ordering::Relaxed) {
-            tick.tick().await;
-            let map = self.core.map().clone();
-            let ttl = |key: &RepoKey| map.hosted().get(key.as_str()).map(|repo| repo.spec().limits.session_ttl);
-            self.core.hosted.sweep_sessions(ttl).await;
-            self.retention().run_due().await;
-        }
-    }
-
-    /// Collects garbage at the start and then by the interval.
-    async fn keep_collecting(self) {
-        let mut changes = self.core.hosted.gc_changes();
-        loop {
-            let interval = changes.borrow_and_update().interval;
-            if interval.is_some() && !self.stopping.load(Ordering::Relaxed) {
-                let request = GcRequest { mode: GcMode::Collect, patience: GcPatience::Grace };
-                if let Err(error) = self.collect_garbage(request).await {
-                    tracing::debug!(%error, "no garbage collection this time");
-                }
-            }
-            let pause = async {
-                match interval {
-                    Some(interval) => tokio::time::sleep(interval).await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                () = pause => {}
-                told = changes.changed() => if told.is_err() { return },
-            }
-        }
-    }
-
-    /// Continues the whole fills that a former run left.
-    async fn resume_fills(self) {
-        let staged = match self.core.cache.staging().list() {
-            Ok(staged) => staged,
-            Err(error) => {
-                return tracing::error!(%error, "staging cannot be listed; fills of a former run wait for a pull");
-            }
-        };
-        let map = self.core.map().clone();
-        let origins = staged.into_iter().filter(|s| s.note.whole).filter_map(|staged| {
-            // Where callers pull with their own accounts, there is nobody to fetch for: it waits for the next pull.
-            let repo = map.get(&staged.note.repo_key).filter(|repo| !repo.is_passthrough())?.clone();
-            let name: RepositoryName = staged.note.name.parse().ok()?;
-            // Not known to be confirmed: a first byte may have come while nobody asked the named upstream yet.
-            Some(Origin {
-                repo,
-                name,
-                digest: staged.digest,
-                trace: None,
-                admission: Admission::Open,
-                edge: Edge::Unconfirmed,
-                foreign: None,
-            })
-        });
-        self.core.fills.resume(origins.collect()).await;
     }
 }
