@@ -144,7 +144,7 @@ async fn bad_documents_are_refused_with_every_field_named() {
         (json!({ "key": "a", "upstream": "http://127.0.0.1:5001" }), &["upstream"]),
         (json!({ "key": "a", "upstream": "http://[::ffff:10.0.0.1]" }), &["upstream"]),
         (json!({ "key": "a", "upstream": ok, "kind": "hosted" }), &["upstream"]),
-        (json!({ "key": "a", "upstream": ok, "kind": "group" }), &["kind"]),
+        (json!({ "key": "a", "upstream": ok, "kind": "group" }), &["members", "upstream"]),
         (json!({ "key": "a", "upstream": ok, "listen": "127.0.0.1:5000" }), &["listen"]),
         (json!({ "key": "a", "upstream": ok, "auth": { "username": "x" } }), &["auth.password"]),
         (
