@@ -21,8 +21,11 @@ pub(super) fn of(explanation: &Explanation) -> String {
     lines.extend(explanation.group.iter().flat_map(group));
     lines.extend(explanation.upstreams.iter().map(|one| line(&format!("{} upstream", one.role), &upstream(one))));
     lines.extend(explanation.tag.iter().map(|one| line("tag", &tag(one))));
-    lines.push(String::new());
-    lines.extend(parts(&explanation.parts, explanation.parts_left_out));
+    // What lies in a hosted member of a group has no parts in the cache.
+    if explanation.group.is_none() || !explanation.parts.is_empty() {
+        lines.push(String::new());
+        lines.extend(parts(&explanation.parts, explanation.parts_left_out));
+    }
     lines.push(String::new());
     lines.extend(steps(&explanation.pull_now));
     lines.push(String::new());

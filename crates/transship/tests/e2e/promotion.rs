@@ -332,3 +332,16 @@ async fn signatures_found_by_their_tags_come_along_and_promotions_outlive_kill_9
     let left: Vec<_> = signed.blobs.iter().filter(|b| files.keys().any(|f| f.ends_with(&b.digest.hex()))).collect();
     assert!(left.is_empty(), "with its last name the bytes went: {left:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_serves_what_was_promoted_at_once() {
+    let group = json!({ "kind": "group", "members": ["prod", "dev"], "push_to": "dev" });
+    let yard = Yard::start(&json!({ "dev": open(&json!({})), "prod": open(&json!({})), "all": group }));
+    let image = Image::small(1, 1000);
+    let digest = yard.push("dev/app", "v1", &image).await.to_string();
+    assert_eq!(yard.get("/v2/all/app/tags/list").await.json()["tags"], json!(["v1"]), "dev has the name");
+    let (code, _, words) = yard.run(&["promote", "dev/app:v1", "prod/app:released"]);
+    assert_eq!(code, 0, "{words}");
+    assert_eq!(yard.digest_of("all/app", "released").await, Some(digest), "prod comes first, and has it now");
+    assert_eq!(yard.get("/v2/all/app/tags/list").await.json()["tags"], json!(["released"]));
+}

@@ -138,6 +138,7 @@ impl Promotions {
             digest = %ends.digest, by = principal, "promoted"
         );
         self.core.hosted.moved.notify_one();
+        crate::groups::pushed(&self.core, &ends.to).await;
         let mut promotion = self.get(id).await?;
         promotion.reason = promotion.reason.or(view::left(&copied));
         Ok(Ok(Promoted::New(promotion)))
