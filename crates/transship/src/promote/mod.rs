@@ -38,7 +38,7 @@ Exit codes: 0 done, 1 the server says no (the words tell why), 2 it could not be
 #[derive(clap::Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct PromoteArgs {
-    /// The image, and where it goes: REPOSITORY/NAME:TAG REPOSITORY[/NAME[:TAG]] (an arrow may stand between)
+    /// The image, and where it goes: `REPOSITORY/NAME:TAG REPOSITORY[/NAME[:TAG]]` (an arrow may stand between)
     #[arg(required = true, num_args = 2..=3, value_names = ["FROM", "TO"])]
     images: Vec<String>,
     /// A rule that must be met: signed, scanned, approved, labelled:KEY=VALUE; may be given several times
