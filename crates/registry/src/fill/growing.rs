@@ -275,6 +275,11 @@ impl Growing {
 }
 
 impl State {
+    /// How many ranges were ever asked for.
+    pub(super) fn wants_ever(&self) -> u64 {
+        self.next_want
+    }
+
     /// Notes that a reader is given unverified bytes. Called under the lock.
     pub(super) fn give(&self) {
         self.given.store(true, Ordering::Relaxed);

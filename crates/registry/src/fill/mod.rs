@@ -9,7 +9,9 @@
 //! Must not know tags or manifests. Invariants: at most one driver a digest; the driver belongs to no request;
 //! every follower sees the same outcome; the last piece of a whole body is held back until the digest matches.
 
+mod arrivals;
 mod bypass;
+mod crowd;
 mod driver;
 mod ending;
 mod flow;
@@ -43,6 +45,7 @@ use crate::metrics::Metrics;
 use crate::repositories::Repository;
 use crate::sources::{Failure, StandIns};
 use crate::trace::{TraceParent, upstream_fetch};
+pub(crate) use arrivals::Arrival;
 use growing::Growing;
 pub(crate) use growing::{Attached, NotGrowing};
 use slot::Slots;
@@ -172,6 +175,7 @@ struct Shared {
     tasks: TaskTracker,
     slots: Slots,
     recent: recent::RecentBytes,
+    arrivals: arrivals::Arrivals,
 }
 
 impl Shared {
@@ -191,8 +195,14 @@ impl Fills {
             tasks: TaskTracker::new(),
             slots: Slots::default(),
             recent: recent::RecentBytes::default(),
+            arrivals: arrivals::Arrivals::default(),
         };
         Self { shared: Arc::new(shared) }
+    }
+
+    /// Announces a request for ranges, before it looks whether it needs a fill.
+    pub(crate) fn arrive(&self, digest: &Digest) -> Arrival {
+        self.shared.arrivals.begin(digest)
     }
 
     /// Joins the fill of `origin`'s blob, starting it when there is none.

@@ -12,13 +12,9 @@ use oci::ByteRange;
 /// Lanes are cut to whole blocks of this size.
 const BLOCK_BYTES: u64 = 256 << 10;
 /// Lanes at the same time.
-const LANES: usize = 2;
+pub(super) const LANES: usize = 2;
 /// A lane this young may be the first of many parts: the next waits to see whether they are a crowd.
 const LANE_PROBATION: Duration = Duration::from_millis(25);
-/// So many ranges waited for at once are a crowd, unless they lie far apart.
-const CROWD: usize = 4;
-/// A crowd wants at least one byte in so many of what lies between its first and its last.
-const CROWD_SPREAD: u64 = 4;
 /// The main flow goes through present islands up to this size, and up to this part of the blob.
 const ISLAND_BYTES: u64 = 1 << 20;
 const ISLAND_PART: u64 = 32;
@@ -63,6 +59,8 @@ pub(super) struct View<'a> {
     pub(super) whole: bool,
     /// Its parts are fetched side by side: they come with the main flow.
     pub(super) crowded: bool,
+    /// Lanes that may be started now.
+    pub(super) new_lanes: usize,
     pub(super) ranges_ignored: bool,
     pub(super) flows: &'a [FlowView],
 }
@@ -93,20 +91,6 @@ pub(super) fn plan(view: &View<'_>) -> Vec<Start> {
     starts
 }
 
-/// Whether so many ranges are waited for, so close together, that somebody fetches the blob in parts side by side.
-pub(super) fn is_crowd(wants: &[ByteRange]) -> bool {
-    if wants.len() < CROWD {
-        return false;
-    }
-    let mut wanted = RangeSet::default();
-    for want in wants {
-        wanted.insert(*want);
-    }
-    let first = wants.iter().map(|want| want.start).min().unwrap_or_default();
-    let last = wants.iter().map(|want| want.end).max().unwrap_or_default();
-    wanted.total() >= CROWD as u64 * BLOCK_BYTES && wanted.total() >= (last - first) / CROWD_SPREAD
-}
-
 /// The first gap, and those behind it that only small islands keep apart.
 fn without_islands(gaps: &[ByteRange], size: u64) -> Option<ByteRange> {
     let island = ISLAND_BYTES.min(size / ISLAND_PART);
@@ -128,7 +112,8 @@ fn lanes(view: &View<'_>, size: u64, flows: &mut Vec<FlowView>, starts: &mut Vec
     }
     let about_to_start_main = view.whole && !flows.iter().any(|f| f.kind == FlowKind::Main);
     loop {
-        if flows.iter().filter(|f| f.kind == FlowKind::Lane).count() >= LANES {
+        let lanes = flows.iter().filter(|f| f.kind == FlowKind::Lane).count();
+        if lanes >= LANES || starts.len() >= view.new_lanes {
             return;
         }
         let soon = covered(view.present, flows, size, PATIENCE);
@@ -182,6 +167,7 @@ fn range(start: u64, end: u64) -> Option<ByteRange> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::crowd::is_crowd;
     use super::*;
 
     const MIB: u64 = 1 << 20;
@@ -198,6 +184,7 @@ mod tests {
         wants: &'a [(u64, u64)],
         whole: bool,
         flows: &'a [FlowView],
+        new_lanes: usize,
     }
 
     impl Case<'_> {
@@ -209,6 +196,7 @@ mod tests {
                 wants: &wants,
                 whole: self.whole,
                 crowded: is_crowd(&wants),
+                new_lanes: self.new_lanes,
                 ranges_ignored: false,
                 flows: self.flows,
             };
@@ -222,14 +210,14 @@ mod tests {
 
     #[test]
     fn a_lone_range_gets_its_blocks_and_no_more() {
-        let case = Case { present: &[], wants: &[(SIZE - 51, SIZE)], whole: false, flows: &[] };
+        let case = Case { present: &[], wants: &[(SIZE - 51, SIZE)], whole: false, flows: &[], new_lanes: LANES };
         assert_eq!(case.plan(), [(FlowKind::Lane, SIZE - BLOCK_BYTES, SIZE)]);
     }
 
     #[test]
     fn ranges_of_one_request_come_side_by_side_but_two_at_a_time() {
         let wants = [(0, 10), (50 * MIB, 50 * MIB + 10), (SIZE - 5, SIZE)];
-        let case = Case { present: &[], wants: &wants, whole: false, flows: &[] };
+        let case = Case { present: &[], wants: &wants, whole: false, flows: &[], new_lanes: LANES };
         let both = [(FlowKind::Lane, 0, BLOCK_BYTES), (FlowKind::Lane, 50 * MIB, 50 * MIB + BLOCK_BYTES)];
         assert_eq!(case.plan(), both);
     }
@@ -239,38 +227,38 @@ mod tests {
         let wants = [(0, 10), (50 * MIB, 50 * MIB + 10)];
         let after = |millis| {
             let lane = [flow(FlowKind::Lane, 0, BLOCK_BYTES, millis)];
-            Case { present: &[], wants: &wants, whole: false, flows: &lane }.plan()
+            Case { present: &[], wants: &wants, whole: false, flows: &lane, new_lanes: LANES }.plan()
         };
         assert_eq!(after(0), []);
         assert_eq!(after(30), [(FlowKind::Lane, 50 * MIB, 50 * MIB + BLOCK_BYTES)]);
     }
 
     #[test]
-    fn neighbours_are_a_crowd_and_scattered_or_few_or_tiny_ranges_are_not() {
-        let ranges = |starts: &[u64], len: u64| -> Vec<_> {
-            starts.iter().filter_map(|start| range(*start, start + len)).collect()
-        };
-        assert!(is_crowd(&ranges(&[0, MIB, 2 * MIB, 3 * MIB], MIB)));
-        assert!(is_crowd(&ranges(&[9 * MIB, 3 * MIB, 0, 6 * MIB], MIB)), "in any order, with gaps");
-        assert!(!is_crowd(&ranges(&[0, MIB, 2 * MIB], MIB)), "three");
-        assert!(!is_crowd(&ranges(&[0, 30 * MIB, 60 * MIB, 90 * MIB], MIB)), "far apart");
-        assert!(!is_crowd(&ranges(&[0, 0, 0, 0], MIB / 2)), "one range asked for by four");
-        assert!(!is_crowd(&ranges(&[0, 1000, 2000, 3000], 1000)), "tiny");
+    fn no_more_lanes_start_than_may() {
+        let wants = [(0, 1000), (MIB, MIB + 1000)];
+        let plan = |new_lanes| Case { present: &[], wants: &wants, whole: false, flows: &[], new_lanes }.plan();
+        assert_eq!([0, 1, LANES].map(|new_lanes| plan(new_lanes).len()), [0, 1, 2]);
     }
 
     #[test]
     fn a_crowd_waits_for_the_main_flow_and_one_who_is_far_ahead_does_not() {
         let crowd: Vec<_> = (0..100).map(|part| (part * MIB, (part + 1) * MIB)).collect();
         let slow = [flow(FlowKind::Main, MIB, SIZE, 1000)];
-        assert_eq!(Case { present: &[(0, MIB)], wants: &crowd, whole: true, flows: &slow }.plan(), []);
+        assert_eq!(
+            Case { present: &[(0, MIB)], wants: &crowd, whole: true, flows: &slow, new_lanes: LANES }.plan(),
+            []
+        );
         let one = [(SIZE - 10, SIZE)];
         let lane = [(FlowKind::Lane, SIZE - BLOCK_BYTES, SIZE)];
-        assert_eq!(Case { present: &[(0, MIB)], wants: &one, whole: true, flows: &slow }.plan(), lane);
+        assert_eq!(
+            Case { present: &[(0, MIB)], wants: &one, whole: true, flows: &slow, new_lanes: LANES }.plan(),
+            lane
+        );
     }
 
     #[test]
     fn the_main_flow_goes_through_small_islands_and_around_large_ones() {
-        let case = |present| Case { present, wants: &[], whole: true, flows: &[] }.plan();
+        let case = |present| Case { present, wants: &[], whole: true, flows: &[], new_lanes: LANES }.plan();
         assert_eq!(case(&[(10 * MIB, 11 * MIB)]), [(FlowKind::Main, 0, SIZE)]);
         assert_eq!(case(&[(10 * MIB, 12 * MIB)]), [(FlowKind::Main, 0, 10 * MIB)]);
         let many = [(MIB, 2 * MIB), (3 * MIB, 4 * MIB), (50 * MIB, 60 * MIB)];

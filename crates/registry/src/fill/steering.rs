@@ -4,12 +4,13 @@
 //! noted on disk while bytes come, and an unused fill leaves under the lock that readers join under.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use oci::ByteRange;
 use tokio::task::JoinSet;
 use tracing::Instrument;
 
+use super::crowd::{self, Gathering, Seen};
 use super::ending;
 use super::flow::{self, FlowContext, FlowEnd, FlowPosition};
 use super::plan::{self, FlowKind, FlowView, View};
@@ -42,12 +43,26 @@ pub(super) struct Steering {
     positions: Vec<Arc<FlowPosition>>,
     /// Once parts were fetched side by side, the stragglers among them get no requests of their own either.
     crowded: bool,
+    gathering: Gathering,
+    /// Whether any range has had a request of its own.
+    any_lane: bool,
+    /// Whether a range waits for what may come beside it.
+    holds_back: bool,
     ranges_ignored: bool,
 }
 
 impl Steering {
     pub(super) fn new(context: Arc<FlowContext>) -> Self {
-        Self { context, flows: JoinSet::new(), positions: Vec::new(), crowded: false, ranges_ignored: false }
+        Self {
+            context,
+            flows: JoinSet::new(),
+            positions: Vec::new(),
+            crowded: false,
+            gathering: Gathering::default(),
+            any_lane: false,
+            holds_back: false,
+            ranges_ignored: false,
+        }
     }
 
     /// Goes on until there is nothing left to steer.
@@ -62,6 +77,7 @@ impl Steering {
             }
             self.start_flows();
             let (idle, replan_after) = (self.flows.is_empty(), self.replan_after());
+            let look_again = !idle || self.holds_back;
             tokio::select! {
                 () = self.context.shared.stop.cancelled() => return End::Stopped,
                 Some(ended) = self.flows.join_next(), if !idle => {
@@ -70,7 +86,7 @@ impl Steering {
                     }
                 }
                 () = self.context.growing.work() => {}
-                () = tokio::time::sleep(replan_after), if !idle => {}
+                () = tokio::time::sleep(replan_after), if look_again => {}
                 _ = checkpoint.tick(), if !idle => self.checkpoint(&mut noted).await,
                 () = tokio::time::sleep(LINGER), if idle => {
                     if self.leave_if_unused() {
@@ -98,7 +114,7 @@ impl Steering {
         let mut state = growing.state();
         if !self.crowded {
             let wants: Vec<ByteRange> = state.wants.values().copied().collect();
-            self.crowded = plan::is_crowd(&wants);
+            self.crowded = crowd::is_crowd(&wants);
         }
         if !state.whole && !state.wants.is_empty() {
             let mut asked = state.present.clone();
@@ -138,17 +154,27 @@ impl Steering {
             let state = self.context.growing.state();
             let wants: Vec<ByteRange> = state.wants.values().copied().collect();
             let flows: Vec<FlowView> = self.positions.iter().map(|p| p.view()).collect();
+            let arriving = self.context.shared.arrivals.of(&self.context.growing.origin.digest);
+            let seen = Seen { wants: &wants, came: state.wants_ever(), arriving };
+            self.holds_back = !self.crowded && self.gathering.goes_on(&seen, Instant::now());
             plan::plan(&View {
                 size: state.size,
                 present: &state.present,
                 wants: &wants,
                 whole: state.whole,
                 crowded: self.crowded,
+                new_lanes: match (self.holds_back, self.any_lane) {
+                    (false, _) => plan::LANES,
+                    // The first lane goes at once: whoever reads one range only must not wait.
+                    (true, false) => 1,
+                    (true, true) => 0,
+                },
                 ranges_ignored: self.ranges_ignored,
                 flows: &flows,
             })
         };
         for start in starts {
+            self.any_lane |= start.kind == FlowKind::Lane;
             let position = Arc::new(FlowPosition::new(start));
             self.positions.push(position.clone());
             let context = self.context.clone();

@@ -5,7 +5,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use blob_store::Upload;
 use bytes::Bytes;
@@ -26,6 +26,9 @@ const BATCH_BYTES: usize = 128 << 10;
 const BATCH_PIECES: usize = 32;
 /// Bytes written before they are made durable: so much at most is left to do when the body ends, and is lost in a crash.
 const SYNC_EVERY_BYTES: u64 = 64 << 20;
+/// How long the writer of an upload may take to end. A connection that broke off is read to the end of what had come, and
+/// whoever goes on at once, on another connection, is answered after that and not with a state that is about to change.
+const WRITER_ENDS_WITHIN: Duration = Duration::from_secs(2);
 
 /// A request's body. An error is a body that broke off, and says how.
 pub type BodyStream = Pin<Box<dyn Stream<Item = Result<Bytes, String>> + Send>>;
@@ -47,7 +50,16 @@ pub(super) struct Writing {
 
 impl Hosted {
     /// Bytes that a session has received.
-    pub(crate) fn upload_status(&self, route: &HostedRoute, pusher: Pusher, id: &UploadId) -> Result<u64, HostedError> {
+    pub(crate) async fn upload_status(
+        &self,
+        route: &HostedRoute,
+        pusher: Pusher,
+        id: &UploadId,
+    ) -> Result<u64, HostedError> {
+        let session = self.sessions.find(route, pusher, id)?;
+        // One that writes on has its bytes counted as they come.
+        drop(writer_ended(&session).await);
+        // It may have ended the session.
         self.sessions.find(route, pusher, id).map(|session| session.received())
     }
 
@@ -59,16 +71,21 @@ impl Hosted {
         id: &UploadId,
         chunk: Chunk,
     ) -> Result<u64, HostedError> {
-        let mut writing = self.write_to(route, pusher, id)?;
+        let mut writing = self.write_to(route, pusher, id).await?;
         let hosted = self.clone();
         let task = tokio::spawn(async move { hosted.receive(&mut writing, chunk).await });
         task.await.unwrap_or_else(|error| Err(HostedError::storage(&error)))
     }
 
     /// Becomes the one writer of a session.
-    pub(super) fn write_to(&self, route: &HostedRoute, pusher: Pusher, id: &UploadId) -> Result<Writing, HostedError> {
+    pub(super) async fn write_to(
+        &self,
+        route: &HostedRoute,
+        pusher: Pusher,
+        id: &UploadId,
+    ) -> Result<Writing, HostedError> {
         let session = self.sessions.find(route, pusher, id)?;
-        let stage = session.stage.clone().try_lock_owned().map_err(|_| HostedError::UploadBusy)?;
+        let stage = writer_ended(&session).await.ok_or(HostedError::UploadBusy)?;
         Ok(Writing { session, stage, limits: route.repo.spec().limits })
     }
 
@@ -181,6 +198,11 @@ impl Hosted {
             tracing::warn!(upload = %id, %error, "an ended upload's file is left until the next start");
         }
     }
+}
+
+/// Waits a moment for the writer of a session, if it has one, and takes its place.
+async fn writer_ended(session: &Session) -> Option<OwnedMutexGuard<Stage>> {
+    tokio::time::timeout(WRITER_ENDS_WITHIN, session.stage.clone().lock_owned()).await.ok()
 }
 
 /// Why a body was not written to its end.

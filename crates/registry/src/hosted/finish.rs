@@ -51,7 +51,7 @@ impl Hosted {
         // On its own, as below.
         let task = tokio::spawn(async move {
             let session = hosted.begin(&route, pusher, digest.algorithm(), Life::OneRequest).await?;
-            let writing = hosted.write_to(&route, pusher, &session.id)?;
+            let writing = hosted.write_to(&route, pusher, &session.id).await?;
             let finished = hosted.finish(writing, &route, &digest, Some(chunk)).await;
             if finished.is_err() {
                 // Its id was never told: nobody can go on with it.
@@ -72,7 +72,7 @@ impl Hosted {
         digest: &Digest,
         chunk: Option<Chunk>,
     ) -> Result<(), HostedError> {
-        let writing = self.write_to(route, pusher, id)?;
+        let writing = self.write_to(route, pusher, id).await?;
         let (hosted, route, digest) = (self.clone(), route.clone(), *digest);
         // On its own: a client that leaves now must not leave a blob without its row.
         let task = tokio::spawn(async move { hosted.finish(writing, &route, &digest, chunk).await });
@@ -86,7 +86,7 @@ impl Hosted {
         pusher: Pusher,
         id: &UploadId,
     ) -> Result<(), HostedError> {
-        let mut writing = self.write_to(route, pusher, id)?;
+        let mut writing = self.write_to(route, pusher, id).await?;
         self.end(&mut writing).await;
         Ok(())
     }

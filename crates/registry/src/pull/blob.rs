@@ -18,7 +18,9 @@ use crate::access::{Principal, Right};
 use crate::core::{Core, FIRST_HEADER};
 use crate::counters::Counters;
 use crate::error::{PullError, Subject};
-use crate::fill::{Account, Attached, BlobSource, BlobStream, Demand, Edge, HostedBlob, Joined, NotGrowing, Origin};
+use crate::fill::{
+    Account, Arrival, Attached, BlobSource, BlobStream, Demand, Edge, HostedBlob, Joined, NotGrowing, Origin,
+};
 use crate::metrics::PullKind;
 use crate::outcome::PullOutcome;
 use crate::repositories::Route;
@@ -76,6 +78,23 @@ impl OpenBlob {
     }
 }
 
+/// What a request asks of a blob.
+struct Asked<'a> {
+    /// `None`: all of it.
+    ranges: Option<&'a RangeHeader>,
+    /// Until it has joined a fill.
+    arrival: Option<Arrival>,
+}
+
+impl Asked<'_> {
+    /// Nobody needs to wait for this request any more.
+    fn arrived(&self) {
+        if let Some(arrival) = &self.arrival {
+            arrival.end();
+        }
+    }
+}
+
 /// Opens a blob, or the ranges of it that are asked for.
 pub(crate) async fn open(
     core: &Arc<Core>,
@@ -84,23 +103,19 @@ pub(crate) async fn open(
     ranges: Option<&RangeHeader>,
 ) -> Result<OpenBlob, PullError> {
     route.admitted(Right::Pull)?;
+    let asked = Asked { ranges, arrival: ranges.map(|_| core.fills.arrive(digest)) };
     let (size, outcome, source) =
-        within_first_header(route, cache_lookup(route.repo.key(), "blob", find(core, route, digest, ranges))).await??;
+        within_first_header(route, cache_lookup(route.repo.key(), "blob", find(core, route, digest, &asked))).await??;
     route.repo.counters().pulled(PullKind::Blob, outcome);
     Ok(OpenBlob { core: core.clone(), digest: *digest, size, outcome, source, counters: route.repo.counters().clone() })
 }
 
 /// From the store or the upstream; what that one does not have, from where its manifest says it is.
-async fn find(
-    core: &Arc<Core>,
-    route: &Route,
-    digest: &Digest,
-    ranges: Option<&RangeHeader>,
-) -> Result<Opened, PullError> {
-    match find_here(core, route, digest, ranges).await {
+async fn find(core: &Arc<Core>, route: &Route, digest: &Digest, asked: &Asked<'_>) -> Result<Opened, PullError> {
+    match find_here(core, route, digest, asked).await {
         // Boxed: rare, and large.
         Err(absent @ PullError::BlobUnknown { .. }) => match Box::pin(foreign::origin(core, route, digest)).await? {
-            Some(origin) => Box::pin(fetch_foreign(core, route, &origin, ranges)).await,
+            Some(origin) => Box::pin(fetch_foreign(core, route, &origin, asked)).await,
             None => Err(absent),
         },
         found => found,
@@ -112,9 +127,9 @@ async fn fetch_foreign(
     core: &Arc<Core>,
     route: &Route,
     origin: &Origin,
-    ranges: Option<&RangeHeader>,
+    asked: &Asked<'_>,
 ) -> Result<Opened, PullError> {
-    match grown(core, route, origin, ranges).await {
+    match grown(core, route, origin, asked).await {
         Ok(opened) => Ok(opened),
         Err(NotGrowing::Stored | NotGrowing::NoRoom) => past_the_cache(core, route, origin).await,
         Err(NotGrowing::Failed(error) | NotGrowing::OfAnother(error)) => Err(error),
@@ -122,18 +137,13 @@ async fn fetch_foreign(
 }
 
 /// From the store, or from a fill. A fill that finds the blob stored meanwhile sends us back to the store.
-async fn find_here(
-    core: &Arc<Core>,
-    route: &Route,
-    digest: &Digest,
-    ranges: Option<&RangeHeader>,
-) -> Result<Opened, PullError> {
+async fn find_here(core: &Arc<Core>, route: &Route, digest: &Digest, asked: &Asked<'_>) -> Result<Opened, PullError> {
     let mut strangers = 0;
     loop {
         if let Some((lease, outcome)) = stored(core, route, digest).await? {
             return Ok((lease.handle().size(), outcome, BlobSource::Stored(Arc::new(lease))));
         }
-        match not_stored(core, route, digest, ranges).await {
+        match not_stored(core, route, digest, asked).await {
             Ok(opened) => return Ok(opened),
             Err(NotGrowing::Stored) => {}
             Err(NotGrowing::NoRoom) => {
@@ -266,31 +276,21 @@ fn note_absent(core: &Core, route: &Route, digest: &Digest, error: PullError) ->
 type Opened = (u64, PullOutcome, BlobSource);
 
 /// Joins or starts a fill.
-async fn not_stored(
-    core: &Arc<Core>,
-    route: &Route,
-    digest: &Digest,
-    ranges: Option<&RangeHeader>,
-) -> Result<Opened, NotGrowing> {
+async fn not_stored(core: &Arc<Core>, route: &Route, digest: &Digest, asked: &Asked<'_>) -> Result<Opened, NotGrowing> {
     let origin = origin(core, route, digest).await?;
     known_absent(core, route, digest)?;
-    grown(core, route, &origin, ranges).await
+    grown(core, route, &origin, asked).await
 }
 
-async fn grown(
-    core: &Arc<Core>,
-    route: &Route,
-    origin: &Origin,
-    ranges: Option<&RangeHeader>,
-) -> Result<Opened, NotGrowing> {
-    let Some(header) = ranges else { return whole(core, route, origin).await };
+async fn grown(core: &Arc<Core>, route: &Route, origin: &Origin, asked: &Asked<'_>) -> Result<Opened, NotGrowing> {
+    let Some(header) = asked.ranges else { return whole(core, route, origin).await };
     let size = size_for_ranges(core, route, origin).await?;
     match header.resolve(size) {
         ResolvedRange::Full => whole(core, route, origin).await,
         ResolvedRange::Unsatisfiable => Ok((size, PullOutcome::Miss, BlobSource::Bypass(origin.clone()))),
         ResolvedRange::Single(range) if range.start == 0 && range.end == size => whole(core, route, origin).await,
-        ResolvedRange::Single(range) => parts(core, route, origin, size, &[range]).await,
-        ResolvedRange::Multiple(ranges) => parts(core, route, origin, size, &ranges).await,
+        ResolvedRange::Single(range) => parts(core, route, origin, size, &[range], asked).await,
+        ResolvedRange::Multiple(ranges) => parts(core, route, origin, size, &ranges, asked).await,
     }
 }
 
@@ -391,8 +391,11 @@ async fn parts(
     origin: &Origin,
     size: u64,
     ranges: &[ByteRange],
+    asked: &Asked<'_>,
 ) -> Result<Opened, NotGrowing> {
-    let Some(attached) = join(core, route, origin, Demand::Ranges { size, ranges }).await? else {
+    let joined = join(core, route, origin, Demand::Ranges { size, ranges }).await?;
+    asked.arrived();
+    let Some(attached) = joined else {
         return Ok((size, PullOutcome::Bypassed, BlobSource::Bypass(origin.clone())));
     };
     let outcome = if attached.holds(ranges) { PullOutcome::Hit } else { PullOutcome::Miss };

@@ -74,9 +74,9 @@ impl Registry {
         self.core.hosted.append(route, pusher, id, chunk).await
     }
 
-    /// How many bytes an upload has.
-    pub fn upload_status(&self, route: &HostedRoute, pusher: Pusher, id: &UploadId) -> Result<u64, HostedError> {
-        self.core.hosted.upload_status(route, pusher, id)
+    /// How many bytes an upload has. While a request still brings some, it is waited for a moment to end.
+    pub async fn upload_status(&self, route: &HostedRoute, pusher: Pusher, id: &UploadId) -> Result<u64, HostedError> {
+        self.core.hosted.upload_status(route, pusher, id).await
     }
 
     /// Ends an upload without a blob.

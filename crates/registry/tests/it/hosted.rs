@@ -164,12 +164,12 @@ async fn an_upload_goes_on_after_a_broken_body_and_after_a_restart() {
 
     let house = house.crash(async |_| {}).await;
     let route = house.route("lab/app");
-    assert_eq!(house.registry.upload_status(&route, ADMIN, &id).unwrap(), 7);
+    assert_eq!(house.registry.upload_status(&route, ADMIN, &id).await.unwrap(), 7);
     let digest = Digest::sha256_of(b"hello, world");
     house.registry.finish_upload(&route, ADMIN, &id, &digest, Some(chunk(b"world"))).await.unwrap();
     assert_eq!(house.read("lab/app", &digest).await.unwrap(), "hello, world");
     assert_eq!(house.files(), (1, 0));
-    let gone = house.registry.upload_status(&route, ADMIN, &id);
+    let gone = house.registry.upload_status(&route, ADMIN, &id).await;
     assert!(matches!(gone, Err(HostedError::UploadUnknown)), "{gone:?}");
 }
 
@@ -188,7 +188,7 @@ async fn a_wrong_digest_or_length_leaves_the_session_as_it_was() {
     let digest = Digest::sha256_of(b"good end");
     let refused = house.registry.finish_upload(&route, ADMIN, &id, &digest, Some(chunk(b" bad"))).await;
     assert!(matches!(refused, Err(HostedError::DigestMismatch { .. })), "{refused:?}");
-    assert_eq!(house.registry.upload_status(&route, ADMIN, &id).unwrap(), 4);
+    assert_eq!(house.registry.upload_status(&route, ADMIN, &id).await.unwrap(), 4);
     house.registry.finish_upload(&route, ADMIN, &id, &digest, Some(chunk(b" end"))).await.unwrap();
     assert_eq!(house.read("lab/app", &digest).await.unwrap(), "good end");
 }
@@ -200,7 +200,7 @@ async fn a_session_belongs_to_its_name_and_to_whoever_began_it() {
     let id = house.registry.begin_upload(&route, ADMIN, SHA256).await.unwrap();
     for (path, pusher) in [("lab/other", ADMIN), ("rel/app", ADMIN), ("lab/app", Pusher::Anyone)] {
         let route = house.route(path);
-        let found = house.registry.upload_status(&route, pusher, &id);
+        let found = house.registry.upload_status(&route, pusher, &id).await;
         assert!(matches!(found, Err(HostedError::UploadUnknown)), "{path} {pusher}: {found:?}");
         assert!(house.registry.append_upload(&route, pusher, &id, chunk(b"x")).await.is_err());
         assert!(house.registry.cancel_upload(&route, pusher, &id).await.is_err());
@@ -235,21 +235,47 @@ async fn one_request_at_a_time_writes_to_a_session() {
     let house = House::new().await;
     let route = house.route("lab/app");
     let id = house.registry.begin_upload(&route, ADMIN, SHA256).await.unwrap();
-    let (gate, body) = futures_channel(b"first ");
-    let writing = tokio::spawn({
-        let (registry, route, id) = (house.registry.clone(), route.clone(), id.clone());
-        async move { registry.append_upload(&route, ADMIN, &id, Chunk { range: None, body }).await }
-    });
-    eventually("the first request is at work", || gate.is_read()).await;
+    let (gate, writing) = writer_at_work(&house, &id).await;
     let second = house.registry.append_upload(&route, ADMIN, &id, chunk(b"second")).await;
     assert!(matches!(second, Err(HostedError::UploadBusy)), "{second:?}");
     drop(gate);
-    assert_eq!(writing.await.unwrap().unwrap(), 6);
-    assert_eq!(house.registry.append_upload(&route, ADMIN, &id, chunk(b"second")).await.unwrap(), 12);
+    assert_eq!(writing.await.unwrap().unwrap(), 9);
+    assert_eq!(house.registry.append_upload(&route, ADMIN, &id, chunk(b"second")).await.unwrap(), 15);
 }
 
-/// A body that gives its bytes and then waits until the gate is dropped.
-fn futures_channel(bytes: &'static [u8]) -> (Gate, transship_registry::BodyStream) {
+/// A connection broke off, and what had come of it is still being read: whoever goes on is told where that ends.
+#[tokio::test]
+async fn a_request_that_is_about_to_end_is_waited_for() {
+    let house = House::new().await;
+    let route = house.route("lab/app");
+    let id = house.registry.begin_upload(&route, ADMIN, SHA256).await.unwrap();
+    let (gate, writing) = writer_at_work(&house, &id).await;
+    let (registry, of_status, its_id) = (house.registry.clone(), route.clone(), id.clone());
+    let status = tokio::spawn(async move { registry.upload_status(&of_status, ADMIN, &its_id).await });
+    let (registry, of_next, its_id) = (house.registry.clone(), route.clone(), id.clone());
+    let next = tokio::spawn(async move { registry.append_upload(&of_next, ADMIN, &its_id, chunk(b"second")).await });
+    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    assert!(!status.is_finished() && !next.is_finished(), "both were answered while the first request wrote");
+    drop(gate);
+    assert_eq!(writing.await.unwrap().unwrap(), 9);
+    assert_eq!(status.await.unwrap().unwrap(), 9, "all that the first request brought");
+    assert_eq!(next.await.unwrap().unwrap(), 15);
+}
+
+type Append = tokio::task::JoinHandle<Result<u64, HostedError>>;
+
+/// A request that has brought six bytes, and brings three more when the gate opens.
+async fn writer_at_work(house: &House, id: &oci::UploadId) -> (Gate, Append) {
+    let (gate, body) = gated_body(b"first ", b"end");
+    let (registry, route, id) = (house.registry.clone(), house.route("lab/app"), id.clone());
+    let writing =
+        tokio::spawn(async move { registry.append_upload(&route, ADMIN, &id, Chunk { range: None, body }).await });
+    eventually("the first request is at work", || gate.is_read()).await;
+    (gate, writing)
+}
+
+/// A body that gives its bytes, waits until the gate is dropped, and gives the rest.
+fn gated_body(bytes: &'static [u8], rest: &'static [u8]) -> (Gate, transship_registry::BodyStream) {
     let (open, opened) = tokio::sync::oneshot::channel::<()>();
     let read = Arc::new(std::sync::atomic::AtomicBool::new(false));
     let seen = read.clone();
@@ -259,7 +285,7 @@ fn futures_channel(bytes: &'static [u8]) -> (Gate, transship_registry::BodyStrea
             let opened = opened?;
             if seen.swap(true, std::sync::atomic::Ordering::Relaxed) {
                 let _ = opened.await;
-                return None;
+                return Some((Ok(Bytes::from_static(rest)), None));
             }
             Some((Ok(Bytes::from_static(bytes)), Some(opened)))
         }
@@ -364,7 +390,7 @@ async fn whatever_step_a_push_is_killed_at_nothing_half_is_visible_or_left() {
         acknowledged,
         touched_at: SystemTime::now(),
     };
-    let sessions = |house: &House| house.registry.upload_status(&house.route("lab/app"), ADMIN, &id);
+    let sessions = async |house: &House| house.registry.upload_status(&house.route("lab/app"), ADMIN, &id).await;
 
     // The file was made, its row was not.
     let house = House::new().await.crash(async |folder| {
@@ -376,7 +402,7 @@ async fn whatever_step_a_push_is_killed_at_nothing_half_is_visible_or_left() {
 
     // The row was written, the file is gone with the power.
     let house = house.crash(async |folder| metadata(folder).await.insert_upload(&row(3)).await.unwrap()).await;
-    assert!(matches!(sessions(&house), Err(HostedError::UploadUnknown)));
+    assert!(matches!(sessions(&house).await, Err(HostedError::UploadUnknown)));
 
     // Bytes came after the last note: they are sent again.
     let house = house.crash(async |folder| {
@@ -385,7 +411,7 @@ async fn whatever_step_a_push_is_killed_at_nothing_half_is_visible_or_left() {
         metadata(folder).await.insert_upload(&row(3)).await.unwrap();
     });
     let house = house.await;
-    assert_eq!(sessions(&house).unwrap(), 3);
+    assert_eq!(sessions(&house).await.unwrap(), 3);
     let route = house.route("lab/app");
     house.registry.finish_upload(&route, ADMIN, &id, &digest, Some(chunk(b"es"))).await.unwrap();
     assert_eq!(house.read("lab/app", &digest).await.unwrap(), "bytes");

@@ -63,7 +63,7 @@ pub(crate) async fn go_on(
     let (route, pusher) = request.admit(name, &Action::Blob(about), record).await?;
     let upload = Upload { request, route, pusher, name, id };
     let answered = match *request.method {
-        Method::GET | Method::HEAD => upload.status(),
+        Method::GET | Method::HEAD => upload.status().await,
         Method::PATCH => upload.append(body).await,
         Method::PUT => upload.finish(body).await,
         Method::DELETE => upload.cancel().await,
@@ -82,16 +82,16 @@ struct Upload<'a> {
 }
 
 impl Upload<'_> {
-    fn received(&self) -> Result<u64, Failure> {
-        Ok(self.request.app.registry.upload_status(&self.route, self.pusher, self.id)?)
+    async fn received(&self) -> Result<u64, Failure> {
+        Ok(self.request.app.registry.upload_status(&self.route, self.pusher, self.id).await?)
     }
 
-    fn status(&self) -> Result<Response<ReplyBody>, Failure> {
-        Ok(under_way(StatusCode::NO_CONTENT, self.name, self.id, self.received()?))
+    async fn status(&self) -> Result<Response<ReplyBody>, Failure> {
+        Ok(under_way(StatusCode::NO_CONTENT, self.name, self.id, self.received().await?))
     }
 
     async fn append(&self, body: BodyStream) -> Result<Response<ReplyBody>, Failure> {
-        let chunk = self.chunk(body)?;
+        let chunk = self.chunk(body).await?;
         let registry = &self.request.app.registry;
         let received = registry.append_upload(&self.route, self.pusher, self.id, chunk).await?;
         Ok(under_way(StatusCode::ACCEPTED, self.name, self.id, received))
@@ -102,7 +102,7 @@ impl Upload<'_> {
             let message = "the request that ends an upload must say its digest: ?digest=sha256:…";
             return Err(Failure::new(StatusCode::BAD_REQUEST, ErrorCode::DigestInvalid, message));
         };
-        let chunk = self.chunk(body)?;
+        let chunk = self.chunk(body).await?;
         let registry = &self.request.app.registry;
         registry.finish_upload(&self.route, self.pusher, self.id, &digest, Some(chunk)).await?;
         Ok(created(&blob_path(self.name, &digest), &digest))
@@ -115,7 +115,7 @@ impl Upload<'_> {
 
     /// The body, and which bytes it says it is. A `Content-Range` that cannot be read, or that is not as long as the body,
     /// is answered like one that does not fit: with where the upload is.
-    fn chunk(&self, body: BodyStream) -> Result<Chunk, Failure> {
+    async fn chunk(&self, body: BodyStream) -> Result<Chunk, Failure> {
         let headers = self.request.headers;
         let mut given = headers.get_all(header::CONTENT_RANGE).iter();
         let range = match (given.next(), given.next()) {
@@ -124,19 +124,19 @@ impl Upload<'_> {
             (Some(_), Some(_)) => None,
         };
         let Some(ChunkRange(range)) = range else {
-            return Err(self.misfit("the Content-Range is not of the form <first>-<last>")?);
+            return Err(self.misfit("the Content-Range is not of the form <first>-<last>").await?);
         };
         match content_length(headers)? {
             Some(length) if length != range.len() => {
-                Err(self.misfit("the Content-Range is not as long as the Content-Length says")?)
+                Err(self.misfit("the Content-Range is not as long as the Content-Length says").await?)
             }
             Some(_) | None => Ok(Chunk { range: Some(range), body }),
         }
     }
 
-    fn misfit(&self, message: &str) -> Result<Failure, Failure> {
+    async fn misfit(&self, message: &str) -> Result<Failure, Failure> {
         let failure = Failure::new(StatusCode::RANGE_NOT_SATISFIABLE, ErrorCode::BlobUploadInvalid, message);
-        Ok(failure.with_header(header::RANGE, received_range(self.received()?)))
+        Ok(failure.with_header(header::RANGE, received_range(self.received().await?)))
     }
 }
 
