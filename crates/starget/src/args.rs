@@ -14,9 +14,9 @@ use url::Url;
 use crate::commands::AnyCommand;
 use crate::config::Registries;
 use crate::error::ExitReason;
-use crate::image::Platform;
 use crate::settings::MirrorForm;
 use crate::typed_values::{bytes, some_bytes, switch};
+use oci::Platform;
 
 const EXAMPLES: &str = "\
 Examples:

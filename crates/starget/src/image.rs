@@ -3,11 +3,9 @@
 //! Must not know layers' content. Invariant: everything read here was checked against its digest.
 
 mod annotated;
-mod platform;
 mod reference;
 mod resolve;
 
 pub(crate) use annotated::{Layer, layers_of_manifest};
-pub(crate) use platform::Platform;
 pub(crate) use reference::{ImageRef, Target, common_name};
 pub(crate) use resolve::{Image, resolve};

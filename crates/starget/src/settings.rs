@@ -14,7 +14,7 @@ use url::Url;
 use crate::args::Options;
 use crate::config::{Login, Registries};
 use crate::error::StargetError;
-use crate::image::Platform;
+use oci::Platform;
 
 /// Longest password taken from standard input, in bytes: tokens of clouds have a few thousand.
 const LONGEST_PASSWORD: u64 = 64 * 1024;

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use oci::{Descriptor, Digest, ManifestFacts, MediaType};
 use serde::Deserialize;
 
-use super::platform::Platform;
+use oci::Platform;
 
 /// Longest annotation kept, in bytes: those that matter here are digests and numbers.
 const LONGEST_ANNOTATION: usize = 4096;

@@ -8,10 +8,10 @@ use client::{ClientError, ManifestFetch};
 use oci::{Digest, ManifestFacts, MediaType, Reference};
 
 use super::annotated::{self, Child, Layer};
-use super::platform::Platform;
 use super::reference::ImageRef;
 use crate::error::StargetError;
 use crate::registry::Registry;
+use oci::Platform;
 
 /// Most indexes inside indexes that are followed.
 const MOST_LEVELS: usize = 3;

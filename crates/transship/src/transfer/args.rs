@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use super::platform::Platform;
+use oci::Platform;
 
 const CODES: &str = "
 Exit codes: 0 done, 1 anything else, 2 the command line is wrong, 3 no such image or file, 4 a login is missing or refused,

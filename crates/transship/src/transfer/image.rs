@@ -10,11 +10,12 @@ use futures_util::{StreamExt as _, stream};
 use oci::{Descriptor, Digest, MediaType, Reference, Tag};
 
 use super::error::{Reason, TransferError};
-use super::platform::Platform;
+use super::platform::choose;
 use super::sink::Sink;
 use super::source::{Node, Source};
 use super::tally::{Blob, Manifest, Tally};
 use super::verified::Stop;
+use oci::Platform;
 
 /// Most manifests below one image.
 const MAX_NODES: usize = 20_000;
@@ -86,7 +87,7 @@ impl Transfer<'_> {
         let root = self.source.manifest(&wanted.reference, wanted.media_type.as_ref()).await?;
         match self.platform {
             Some(platform) if depth == 0 && root.facts.media_type.is_index() => {
-                let chosen = platform.choose(&root.bytes);
+                let chosen = choose(&root.bytes, platform);
                 let chosen = chosen.map_err(|what| TransferError::new(Reason::NotFound, what))?;
                 let child = root.facts.manifests.iter().find(|child| child.digest == chosen);
                 self.source.manifest(&chosen.into(), child.map(|child| &child.media_type)).await

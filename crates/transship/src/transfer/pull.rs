@@ -13,10 +13,10 @@ use super::error::{Reason, TransferError};
 use super::files::Spot;
 use super::image::{Moved, Referrers, Transfer, Wanted};
 use super::place::Written;
-use super::platform::Platform;
 use super::report::{Line, Outcome};
 use super::sink::Sink;
 use super::{Address, Command};
+use oci::Platform;
 
 /// What the configurations of container images are.
 const IMAGE_CONFIGS: [&str; 2] =

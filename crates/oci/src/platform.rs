@@ -1,16 +1,16 @@
-//! Platforms, and which child of an index is meant.
+//! Platforms, as the children of an image index have them (OCI image spec, image-index, `platform`).
 //!
 //! Must not know how manifests are fetched. Invariant: what fits is decided as container clients do: system and
-//! architecture must be the same, a variant that was not asked for is anything, and the first that fits is taken.
+//! architecture must be the same, and a variant that was not asked for is anything.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::Deserialize;
 
-/// `os/architecture[/variant]`.
+/// `os/architecture[/variant]`. What an image says of itself is kept as it stands.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub(crate) struct Platform {
+pub struct Platform {
     /// `linux`, `windows`, ….
     #[serde(default)]
     os: String,
@@ -24,7 +24,7 @@ pub(crate) struct Platform {
 
 impl Platform {
     /// This machine's.
-    pub(crate) fn of_this_machine() -> Self {
+    pub fn of_this_machine() -> Self {
         let (architecture, variant) = match std::env::consts::ARCH {
             "x86_64" => ("amd64", None),
             "x86" => ("386", None),
@@ -39,7 +39,7 @@ impl Platform {
     }
 
     /// Whether an image made for `offered` is what is wanted here.
-    pub(crate) fn accepts(&self, offered: &Self) -> bool {
+    pub fn accepts(&self, offered: &Self) -> bool {
         let variant = match (&self.variant, &offered.variant) {
             (None, _) | (Some(_), None) => true,
             (Some(wanted), Some(offered)) => wanted == offered,
@@ -49,23 +49,28 @@ impl Platform {
     }
 
     /// Whether the image is for something that runs: attestations say `unknown/unknown`.
-    pub(crate) fn is_known(&self) -> bool {
+    pub fn is_known(&self) -> bool {
         self.os != "unknown" && !self.os.is_empty()
     }
 }
 
-impl FromStr for Platform {
-    type Err = String;
+/// Text that is no platform, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct InvalidPlatform(&'static str);
 
-    fn from_str(text: &str) -> Result<Self, String> {
+impl FromStr for Platform {
+    type Err = InvalidPlatform;
+
+    fn from_str(text: &str) -> Result<Self, InvalidPlatform> {
         let parts: Vec<&str> = text.split('/').collect();
         let (os, architecture, variant) = match parts[..] {
             [os, architecture] => (os, architecture, None),
             [os, architecture, variant] => (os, architecture, Some(variant)),
-            _ => return Err("a platform is OS/ARCHITECTURE[/VARIANT], like linux/arm64".to_owned()),
+            _ => return Err(InvalidPlatform("a platform is OS/ARCHITECTURE[/VARIANT], like linux/arm64")),
         };
         if parts.iter().any(|part| part.is_empty()) {
-            return Err("a platform has no empty parts, like linux/arm64".to_owned());
+            return Err(InvalidPlatform("a platform has no empty parts, like linux/arm64"));
         }
         let architecture = match architecture {
             "x86_64" => "amd64",
