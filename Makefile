@@ -1,6 +1,6 @@
 # Everything a developer runs, by name. `make` alone lists it.
 .DEFAULT_GOAL := help
-.PHONY: help build run test peers fmt clippy unit docs shell soak conformance deny bench bench-starget fuzz
+.PHONY: help build run test peers fmt clippy unit docs shell soak conformance helm deny bench bench-starget fuzz
 
 STEP := ci/step.sh
 FUZZ_SECONDS ?= 60
@@ -40,6 +40,9 @@ soak: ## push, pull, delete and collect garbage at random for half an hour (TRAN
 
 conformance: ## run the official OCI conformance suite, hosted and through a proxy (needs Go)
 	@$(STEP) "conformance" ci/conformance.sh
+
+helm: ## push and pull a chart with the real helm, as the recipe in docs/ci has it (needs Go)
+	@$(STEP) "helm" ci/helm.sh
 
 deny: ## check licences, advisories and duplicate versions (needs cargo-deny)
 	@command -v cargo-deny >/dev/null || { echo "cargo-deny is missing. Install it with: cargo install --locked cargo-deny" >&2; exit 1; }

@@ -23,37 +23,10 @@ for tool in go curl; do
     command -v "$tool" >/dev/null || { echo "$tool is missing; the conformance suite is a Go program (1.24 or newer)" >&2; exit 1; }
 done
 
-work=$(mktemp -d)
-servers=()
-trap 'for server in "${servers[@]}"; do kill "$server" 2>/dev/null || true; done; wait 2>/dev/null || true; rm -rf "$work"' EXIT
+# shellcheck source=ci/serve.sh
+source ci/serve.sh
 
 GOBIN="$work/bin" go install "$suite@$version"
-
-# Starts a server with one repository called "conformance" and sets `address`.
-serve() { # folder, the repository's fields
-    mkdir "$work/$1"
-    cat >"$work/$1/transship.yaml" <<YAML
-listen: ["127.0.0.1:0"]
-cache_dir: $work/$1/data
-builtin_upstreams: false
-log: { format: json }
-repos:
-  conformance: { $2 }
-YAML
-    "$program" serve --config "$work/$1/transship.yaml" >"$work/$1/out" 2>"$work/$1/log" &
-    servers+=($!)
-    # Port 0: the output says which one it has become.
-    address=
-    for _ in $(seq 300); do
-        address=$(grep --only-matching --no-filename '127\.0\.0\.1:[1-9][0-9]*' "$work/$1/out" "$work/$1/log" | head -1 || true)
-        [ -z "$address" ] || return 0
-        kill -0 "${servers[-1]}" 2>/dev/null || break
-        sleep 0.1
-    done
-    echo "the server did not say where it listens" >&2
-    cat "$work/$1/log" >&2
-    exit 1
-}
 
 failed=0
 # Runs the suite and reads its table. Further settings come from the environment.
@@ -71,7 +44,7 @@ suite() { # what it runs against, spec version, mode of the reader
     fi
 }
 
-serve hosted "kind: hosted"
+serve hosted conformance "kind: hosted"
 hosted=$address
 password=$(cat "$work/hosted/data/admin.token")
 for spec in $versions; do
@@ -80,7 +53,7 @@ for spec in $versions; do
 done
 
 CONFORMANCE_PASSWORD=$password ci/conformance-content.sh "http://$hosted" conformance/kept >"$work/content"
-serve proxy "kind: proxy, upstream: \"http://$hosted/conformance\", internal: true"
+serve proxy conformance "kind: proxy, upstream: \"http://$hosted/conformance\", internal: true"
 # The suite looks for the digest header only in answers whose body it knows, which are those that it pushed.
 export OCI_API_MANIFESTS_DIGEST_HEADER=false
 export OCI_API_PUSH=false OCI_API_BLOBS_DELETE=false OCI_API_MANIFESTS_DELETE=false OCI_API_TAGS_DELETE=false OCI_REPO1=conformance/kept
