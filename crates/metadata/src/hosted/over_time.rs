@@ -10,6 +10,7 @@ use oci::{Digest, RepoKey, RepositoryName, Tag};
 use super::deletes::remove_tag;
 use super::events::{HostedTagEvent, TagMove, event};
 use super::manifests::{current, point_tag};
+use super::retention::TagEventRow;
 use super::tag_rules::{TagRules, may_point};
 use crate::encode::millis;
 use crate::error::MetadataError;
@@ -63,6 +64,17 @@ impl Metadata {
     ) -> Result<Option<HostedTagEvent>, MetadataError> {
         let query = sqlx::query(over_time::HOSTED_TAG_AT).bind(repo.as_str()).bind(name.as_str()).bind(tag.as_str());
         let row = query.bind(millis(at)).fetch_optional(self.readers()).await?;
+        row.as_ref().map(event).transpose()
+    }
+
+    /// The last event of a tag, under the name of a former event of any tag, that came after that one.
+    pub async fn hosted_tag_moved_since(
+        &self,
+        former: &TagEventRow,
+        tag: &Tag,
+    ) -> Result<Option<HostedTagEvent>, MetadataError> {
+        let query = sqlx::query(over_time::HOSTED_TAG_SINCE).bind(former.repo.as_str()).bind(former.name.as_str());
+        let row = query.bind(tag.as_str()).bind(former.id).fetch_optional(self.readers()).await?;
         row.as_ref().map(event).transpose()
     }
 

@@ -60,6 +60,8 @@ statements! {
     // --- tags over time
     HOSTED_TAG_AT = "SELECT digest, happened_at, principal, cause, promotion FROM hosted_tag_events \
         WHERE repo = $1 AND name = $2 AND tag = $3 AND happened_at <= $4 ORDER BY id DESC LIMIT 1";
+    HOSTED_TAG_SINCE = "SELECT digest, happened_at, principal, cause, promotion FROM hosted_tag_events \
+        WHERE repo = $1 AND name = $2 AND tag = $3 AND id > $4 ORDER BY id DESC LIMIT 1";
     TAG_AT = "SELECT digest, observed_at, upstream FROM tag_events \
         WHERE repo = $1 AND name = $2 AND tag = $3 AND observed_at <= $4 ORDER BY id DESC LIMIT 1";
 

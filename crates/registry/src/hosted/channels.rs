@@ -181,7 +181,11 @@ impl Channels {
         let Some(repo) = self.core.map().hosted().get(event.repo.as_ref()).cloned() else { return Ok(()) };
         let following = repo.spec().channels.iter().filter(|channel| channel.follow != Follow::Never);
         for channel in following.filter(|channel| repo.spec().is_version(channel, &event.tag)) {
-            self.follow_latest(&repo, &event.name, channel).await?;
+            // Whoever moved it since the push decided otherwise, also when the push is looked at a second time.
+            let since = self.core.metadata.hosted_tag_moved_since(event, &channel.tag).await?;
+            if since.is_none_or(|last| last.principal == BY_ITSELF && last.cause == TagCause::Channel) {
+                self.follow_latest(&repo, &event.name, channel).await?;
+            }
         }
         Ok(())
     }

@@ -25,7 +25,7 @@ pub(crate) struct House {
     pub(crate) registry: Registry,
     pub(crate) metadata: Metadata,
     pub(crate) folder: tempfile::TempDir,
-    fields: Value,
+    pub(crate) fields: Value,
 }
 
 impl House {

@@ -21,3 +21,4 @@ mod resuming;
 mod room;
 mod tags;
 mod weather;
+mod workflows;

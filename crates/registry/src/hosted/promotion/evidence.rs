@@ -188,13 +188,14 @@ async fn labelled(
     });
     let mut seen = 0;
     for child in images.take(MOST_CHILDREN) {
-        let text = |name: &str| child.get(name).and_then(Value::as_str);
-        let (Some(Ok(digest)), Some(Ok(media_type))) =
-            (text("digest").map(str::parse::<Digest>), text("mediaType").map(str::parse::<MediaType>))
-        else {
+        let Some(Ok(digest)) = child.get("digest").and_then(Value::as_str).map(str::parse::<Digest>) else {
             return Ok(Err("a child of the index cannot be read".to_owned()));
         };
-        let (found, _) = labels_of(hosted, &digest, &media_type).await?;
+        // An index may list blobs too, whatever it says they are.
+        let Some(row) = hosted.metadata.find_hosted_manifest(candidate.repo, candidate.name, &digest).await? else {
+            return Ok(Err(format!("what it lists as {digest} is no manifest")));
+        };
+        let (found, _) = labels_of(hosted, &digest, &row.media_type).await?;
         if !holds(&found, wanted) {
             return Ok(Err(format!("its image {digest} has labels {}", shown(&found))));
         }
@@ -243,10 +244,10 @@ fn texts(object: Option<&Value>) -> BTreeMap<String, String> {
     pairs.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
 }
 
-/// A stored manifest as JSON.
+/// A stored manifest as JSON. One that is none says nothing, so it meets no rule.
 async fn document(hosted: &Hosted, row: &HostedTagRow) -> Result<Value, HostedError> {
     let manifest = hosted.read_manifest(&row.digest, row.media_type.clone()).await?;
-    serde_json::from_slice(&manifest.bytes).map_err(|error| HostedError::storage(&error))
+    Ok(serde_json::from_slice(&manifest.bytes).unwrap_or_default())
 }
 
 async fn approved(hosted: &Hosted, candidate: Candidate<'_>) -> Result<Found, HostedError> {

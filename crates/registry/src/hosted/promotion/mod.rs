@@ -9,6 +9,7 @@
 //! tag does meanwhile; what was promoted is recorded with what opened the gate, and can be taken back.
 
 mod evidence;
+mod queue;
 mod revert;
 mod rules;
 mod view;

@@ -6,20 +6,20 @@
 //!  signature, report, approval ──▶ looked at again ◀─┴── waits, noted
 //! ```
 //!
-//! Must not know HTTP. Invariants: the tag events are the queue, and a mark says how far it was handled, so a crash loses no
-//! push; handling an event twice does nothing the second time; what waits is given up when its tag has moved on.
+//! Must not know HTTP, nor how pushes are queued (`queue`). Invariants: handling an event twice does nothing the second
+//! time, also when people moved the target's tag in between; what waits is given up when its tag has moved on.
 
 use std::collections::HashSet;
-use std::time::{Duration, SystemTime};
+use std::sync::Arc;
+use std::time::SystemTime;
 
 use metadata::{NewPromotion, PromotionRow, PromotionState, Rehearsal, TagEventRow, Waiting};
 use oci::{RepoKey, Tag};
 
 use super::rules::{Rule, RuleVerdict};
 use super::{Ends, Promotions, new_id};
-use crate::hosted::channels::Channels;
 use crate::hosted::error::HostedError;
-use crate::hosted::repository::HostedRoute;
+use crate::hosted::repository::{HostedRepository, HostedRoute};
 use crate::repositories::TagPattern;
 
 /// What is promoted to a repository.
@@ -52,14 +52,10 @@ impl Workflow {
     }
 }
 
-/// Events handled at once.
-const BATCH: u32 = 100;
 /// Promotions that wait and are looked at.
 const MOST_WAITING: u32 = 1000;
 /// Who promotes when a push does.
 const BY_ITSELF: &str = "workflow";
-/// Looked at again after this time, whatever was heard of.
-const EVERY: Duration = Duration::from_secs(30);
 
 /// What to do about a push.
 enum Decision {
@@ -69,70 +65,55 @@ enum Decision {
 }
 
 impl Promotions {
-    /// Handles pushes until the registry stops.
-    pub(crate) async fn keep_workflows(self, stopping: impl Fn() -> bool) {
-        while !stopping() {
-            if let Err(error) = self.handle_events().await {
-                tracing::warn!(%error, "what follows pushes could not be done; it is tried again");
-            }
-            if let Err(error) = self.look_again().await {
-                tracing::warn!(%error, "promotions that wait could not be looked at; it is tried again");
-            }
-            // What is heard of meanwhile is kept: one permit.
-            tokio::select! {
-                () = self.core.hosted.moved.notified() => {}
-                () = tokio::time::sleep(EVERY) => {}
-            }
+    /// Starts the workflows that are about a push. What fails for one target does not keep the others from it.
+    pub(super) async fn start(&self, event: &TagEventRow) -> Result<(), HostedError> {
+        let mut started = Ok(());
+        for ends in self.targets_of(event) {
+            started = started.and(self.start_one(&ends, event).await);
         }
+        started
     }
 
-    async fn handle_events(&self) -> Result<(), HostedError> {
-        loop {
-            let events = self.core.metadata.unhandled_tag_events(BATCH).await?;
-            let Some(last) = events.last().map(|event| event.id) else { return Ok(()) };
-            for event in events.iter().filter(|event| event.digest.is_some()) {
-                match self.handle(event).await {
-                    // What is damaged stays so: it must not hold up what comes behind it.
-                    Err(error @ HostedError::Damaged(_)) => {
-                        let (repo_key, name, tag) = (&event.repo, &event.name, &event.tag);
-                        tracing::error!(%repo_key, %name, %tag, %error, "nothing follows this push");
-                    }
-                    other => other?,
-                }
-            }
-            self.core.metadata.tag_events_handled(last).await?;
+    async fn start_one(&self, ends: &Ends, event: &TagEventRow) -> Result<(), HostedError> {
+        // The tag has moved on: the event of that move decides.
+        if self.points_elsewhere(ends).await? || self.is_known(ends, event.happened_at).await? {
+            return Ok(());
         }
+        self.decide(ends, None).await
     }
 
-    async fn handle(&self, event: &TagEventRow) -> Result<(), HostedError> {
-        Channels::new(self.core.clone()).follow(event).await?;
-        self.start(event).await
-    }
-
-    /// Starts the workflows that are about a push.
-    async fn start(&self, event: &TagEventRow) -> Result<(), HostedError> {
+    /// Where a push is to be promoted.
+    fn targets_of(&self, event: &TagEventRow) -> Vec<Ends> {
         let map = self.core.map().clone();
-        let Some(from) = map.hosted().get(event.repo.as_ref()).cloned() else { return Ok(()) };
-        let Some(digest) = event.digest else { return Ok(()) };
-        for to in map.hosted().iter() {
-            let about = |workflow: &&Workflow| {
-                workflow.run == WorkflowRun::OnPush && workflow.is_about(&event.repo, &event.tag)
-            };
-            if to.spec().promote.iter().find(about).is_none() {
+        let (Some(from), Some(digest)) = (map.hosted().get(event.repo.as_ref()), event.digest) else {
+            return Vec::new();
+        };
+        let about =
+            |workflow: &Workflow| workflow.run == WorkflowRun::OnPush && workflow.is_about(&event.repo, &event.tag);
+        let targets = map.hosted().iter().filter(|to| to.spec().promote.iter().any(about));
+        let ends = |to: &Arc<HostedRepository>| Ends {
+            from: HostedRoute { repo: from.clone(), name: event.name.clone() },
+            to: HostedRoute { repo: to.clone(), name: event.name.clone() },
+            tag: event.tag.clone(),
+            digest,
+            reference: event.tag.to_string(),
+        };
+        targets.map(ends).collect()
+    }
+
+    /// Notes of each target that a push is not promoted, because that failed again and again.
+    pub(super) async fn give_up(&self, event: &TagEventRow, error: &HostedError) -> Result<(), HostedError> {
+        for ends in self.targets_of(event) {
+            // Where even that cannot be found out, it is said all the same.
+            let moved_on = self.points_elsewhere(&ends).await.unwrap_or(false);
+            if moved_on || self.is_known(&ends, event.happened_at).await.unwrap_or(false) {
                 continue;
             }
-            let ends = Ends {
-                from: HostedRoute { repo: from.clone(), name: event.name.clone() },
-                to: HostedRoute { repo: to.clone(), name: event.name.clone() },
-                tag: event.tag.clone(),
-                digest,
-                reference: event.tag.to_string(),
-            };
-            // The tag has moved on: the event of that move decides.
-            if self.points_elsewhere(&ends).await? || self.is_known(&ends, event.happened_at).await? {
-                continue;
-            }
-            self.decide(&ends, None).await?;
+            let (id, workflow) = (new_id(), ends.workflow());
+            let promotion = NewPromotion { workflow: Some(&workflow), ..wanted(&ends, &id, "[]") };
+            let reason = Some(format!("it failed again and again: {error}; push the tag again, or promote it by hand"));
+            let row = PromotionRow::new(&promotion, PromotionState::Refused, SystemTime::now());
+            self.core.metadata.note_promotion(&PromotionRow { reason, ..row }).await?;
         }
         Ok(())
     }
@@ -143,14 +124,15 @@ impl Promotions {
         Ok(row.is_none_or(|row| row.digest != ends.digest))
     }
 
-    /// Whether this push was handled before: it waits, is promoted and there, or was decided on since it happened.
+    /// Whether this push was handled before: it waits, is promoted and there, or was decided on since it happened. What
+    /// people did with the target's tag since then is theirs.
     async fn is_known(&self, ends: &Ends, pushed_at: SystemTime) -> Result<bool, HostedError> {
         let (id, metadata) = (new_id(), &self.core.metadata);
         let wanted = wanted(ends, &id, "[]");
         if metadata.latest_promotion_of(&wanted, PromotionState::Waiting).await?.is_some() {
             return Ok(true);
         }
-        for state in [PromotionState::Refused, PromotionState::Reverted] {
+        for state in [PromotionState::Done, PromotionState::Refused, PromotionState::Reverted] {
             let decided = metadata.latest_promotion_of(&wanted, state).await?;
             if decided.is_some_and(|row| row.happened_at >= pushed_at) {
                 return Ok(true);
@@ -165,7 +147,7 @@ impl Promotions {
     /// Promotes, waits or refuses, and notes it. `waiting` is the promotion that waited.
     async fn decide(&self, ends: &Ends, waiting: Option<&PromotionRow>) -> Result<(), HostedError> {
         let id = waiting.map_or_else(new_id, |row| row.id.clone());
-        let workflow = format!("{} to {}", ends.from.repo.key(), ends.to.repo.key());
+        let workflow = ends.workflow();
         let (state, verdicts, reason) = match self.weigh(ends).await? {
             Decision::Promote(verdicts) => {
                 let made = self.make(ends, &id, Some(&workflow), BY_ITSELF, &verdicts, Rehearsal::No).await?;
@@ -213,7 +195,7 @@ impl Promotions {
     }
 
     /// Looks at everything that waits.
-    async fn look_again(&self) -> Result<(), HostedError> {
+    pub(super) async fn look_again(&self) -> Result<(), HostedError> {
         for row in self.core.metadata.waiting_promotions(MOST_WAITING).await? {
             let map = self.core.map().clone();
             let find = |key: &RepoKey| map.hosted().get(key.as_ref()).cloned();
@@ -245,6 +227,13 @@ impl Promotions {
             }
         }
         Ok(())
+    }
+}
+
+impl Ends {
+    /// What the workflow between them is called.
+    fn workflow(&self) -> String {
+        format!("{} to {}", self.from.repo.key(), self.to.repo.key())
     }
 }
 
