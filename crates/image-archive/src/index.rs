@@ -42,6 +42,14 @@ impl Entry {
         self.annotation(REF_NAME)
     }
 
+    /// The name with its repository, where the index tells it: docker and containerd put only the tag into the layout's name.
+    pub fn full_name(&self) -> Option<&str> {
+        match self.name() {
+            Some(name) if name.contains(['/', ':', '@']) => Some(name),
+            tag => self.annotation(NAME_OF_IMAGE).or(tag),
+        }
+    }
+
     /// Whether it goes by this name, in short or in full.
     pub fn is_called(&self, name: &str) -> bool {
         self.name() == Some(name) || self.annotation(NAME_OF_IMAGE) == Some(name)

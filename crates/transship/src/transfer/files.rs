@@ -7,9 +7,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use image_archive::{Entry, ImageFiles};
+use oci::ManifestFacts;
 use tempfile::NamedTempFile;
 
+use super::cosign;
 use super::error::{Reason, TransferError};
+
+/// Most images that an error lists.
+const MOST_LISTED: usize = 20;
 
 /// A path, and what stands behind its colon.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,24 +59,60 @@ pub(crate) fn open(text: &str) -> Result<Opened, TransferError> {
     Ok(Opened { files, name: None, spool: Some(spool) })
 }
 
-/// The image that is meant.
+/// The image that is meant: the one of this name or digest; without either, the only one.
 pub(crate) fn choose<'f>(files: &'f ImageFiles, name: Option<&str>) -> Result<&'f Entry, TransferError> {
-    let entries = files.entries();
-    let listed = || entries.iter().filter_map(Entry::name).collect::<Vec<_>>().join(", ");
     let path = files.path().display();
     let missing = |what: String| TransferError::new(Reason::NotFound, what);
-    if let Some(name) = name {
-        let found = entries.iter().find(|entry| entry.is_called(name) || entry.descriptor.digest.to_string() == name);
-        return found.ok_or_else(|| missing(format!("{path} has no image '{name}'; it has {}", listed())));
+    let found: Vec<&Entry> = match name {
+        Some(name) => {
+            let fits = |entry: &&Entry| entry.is_called(name) || entry.descriptor.digest.to_string() == name;
+            files.entries().iter().filter(fits).collect()
+        }
+        None => images(files),
+    };
+    match (found.as_slice(), name) {
+        ([], None) => Err(missing(format!("{path} has no images"))),
+        ([], Some(name)) => {
+            let all: Vec<&Entry> = files.entries().iter().collect();
+            Err(missing(format!("{path} has no image '{name}'; it has {}", listed(&all))))
+        }
+        ([first, others @ ..], _) if others.iter().all(|other| other.descriptor.digest == first.descriptor.digest) => {
+            Ok(first)
+        }
+        (several, None) => {
+            let what = format!("{path} has several images; name one behind a colon: {}", listed(several));
+            Err(TransferError::usage(what))
+        }
+        (several, Some(name)) => Err(TransferError::usage(format!(
+            "{path} has several images '{name}'; say behind the colon which, by its name in full or its digest: {}",
+            listed(several)
+        ))),
     }
-    let named: Vec<&Entry> = entries.iter().filter(|entry| entry.name().is_some()).collect();
-    let candidates = if named.is_empty() { entries.iter().collect() } else { named };
-    let alike = candidates.iter().all(|entry| entry.descriptor.digest == candidates[0].descriptor.digest);
-    match candidates.as_slice() {
-        [] => Err(missing(format!("{path} has no images"))),
-        [first, ..] if alike => Ok(first),
-        _ => Err(TransferError::usage(format!("{path} has several images; name one behind a colon: {}", listed()))),
+}
+
+/// The entries that may be meant when nothing is said: not what is there for another image, unless there is nothing else.
+fn images(files: &ImageFiles) -> Vec<&Entry> {
+    let is_image = |entry: &&Entry| !entry.name().is_some_and(cosign::is_beside) && !refers(files, entry);
+    let images: Vec<&Entry> = files.entries().iter().filter(is_image).collect();
+    if images.is_empty() { files.entries().iter().collect() } else { images }
+}
+
+/// What cannot be read refers to nothing, and fails when it is moved.
+fn refers(files: &ImageFiles, entry: &Entry) -> bool {
+    let Ok(bytes) = files.manifest(&entry.descriptor.digest) else { return false };
+    ManifestFacts::parse(&bytes, Some(&entry.descriptor.media_type)).is_ok_and(|facts| facts.subject.is_some())
+}
+
+fn listed(entries: &[&Entry]) -> String {
+    let label = |entry: &&Entry| match entry.full_name() {
+        Some(name) => format!("{name} ({})", entry.descriptor.digest),
+        None => entry.descriptor.digest.to_string(),
+    };
+    let mut labels: Vec<String> = entries.iter().take(MOST_LISTED).map(label).collect();
+    if entries.len() > MOST_LISTED {
+        labels.push(format!("and {} more", entries.len() - MOST_LISTED));
     }
+    labels.join(", ")
 }
 
 #[cfg(test)]

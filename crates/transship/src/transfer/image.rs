@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use futures_util::{StreamExt as _, stream};
 use oci::{Descriptor, Digest, MediaType, Reference, Tag};
 
+use super::cosign;
 use super::error::{Reason, TransferError};
 use super::platform::choose;
 use super::sink::Sink;
@@ -21,8 +22,6 @@ use oci::Platform;
 const MAX_NODES: usize = 20_000;
 /// How long a chain of referrers of referrers is followed.
 const MAX_CHAIN: u8 = 8;
-/// What cosign calls the tags that it puts beside an image.
-const COSIGN: [&str; 3] = ["sig", "att", "sbom"];
 
 /// Whether what refers to an image goes with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,12 +139,11 @@ impl Transfer<'_> {
         self.put_blobs(blobs).await?;
         for (at, node) in nodes.iter().enumerate() {
             let is_root = at + 1 == nodes.len();
-            match tag.filter(|_| is_root) {
-                Some(tag) => self.sink.put_manifest(node, &tag.clone().into(), self.tally).await?,
-                None if missing.iter().any(|missing| missing.digest == node.digest) => {
-                    self.sink.put_manifest(node, &node.digest.into(), self.tally).await?;
-                }
-                None => self.tally.manifest(Manifest::There),
+            let tag = tag.filter(|_| is_root);
+            if tag.is_some() || missing.iter().any(|missing| missing.digest == node.digest) {
+                self.sink.put_manifest(node, tag, self.tally).await?;
+            } else {
+                self.tally.manifest(Manifest::There);
             }
             self.done.lock().unwrap_or_else(PoisonError::into_inner).insert(node.digest);
         }
@@ -194,18 +192,10 @@ impl Transfer<'_> {
 
     /// cosign's signatures of the older kind: tags made of the digest.
     async fn beside(&self, digest: &Digest) -> Result<Vec<Wanted>, TransferError> {
-        let Some((client, name)) = self.source.registry() else { return Ok(Vec::new()) };
         let mut found = Vec::new();
-        for suffix in COSIGN {
-            let Ok(tag) = format!("{}-{:.64}.{suffix}", digest.algorithm(), digest.hex()).parse::<Tag>() else {
-                continue;
-            };
-            match client.head_manifest(name, &tag.clone().into()).await {
-                Ok(_) => {
-                    found.push(Wanted { reference: tag.clone().into(), media_type: None, tag: Some(tag) });
-                }
-                Err(client::ClientError::NotFound { .. }) => {}
-                Err(error) => return Err(error.into()),
+        for tag in cosign::tags(digest) {
+            if let Some(reference) = self.source.beside(&tag, self.owner).await? {
+                found.push(Wanted { reference, media_type: None, tag: Some(tag) });
             }
         }
         Ok(found)

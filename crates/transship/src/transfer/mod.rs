@@ -8,6 +8,7 @@ pub(crate) mod args;
 mod blob;
 mod connect;
 mod copy;
+mod cosign;
 mod credentials;
 mod error;
 mod export;

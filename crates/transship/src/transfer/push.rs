@@ -11,7 +11,7 @@ use super::error::TransferError;
 use super::files::{self, Opened};
 use super::image::{Referrers, Transfer, Wanted};
 use super::report::{Line, Outcome};
-use super::source::Source;
+use super::source::{Source, Unreadable};
 use super::{Address, Command};
 
 /// Pushes.
@@ -22,6 +22,7 @@ pub(super) async fn run(args: &PushArgs, command: &Command<'_>) -> Result<Outcom
     };
     let Opened { files, name, spool } = tokio::task::block_in_place(|| files::open(from))?;
     let entry = files::choose(&files, name.as_deref())?;
+    let owner = entry.name().and_then(owner);
     let (digest, media_type) = (entry.descriptor.digest, entry.descriptor.media_type.clone());
     let tag = match target.reference_or_latest()? {
         Reference::Tag(tag) => Some(tag),
@@ -33,13 +34,13 @@ pub(super) async fn run(args: &PushArgs, command: &Command<'_>) -> Result<Outcom
     let sink = command.sink(&target).await?;
     command.tally.begin(&target.to_string());
     let transfer = Transfer {
-        source: &Source::of_files(files),
+        source: &Source::of_files(files, Unreadable::Fails),
         sink: &sink,
         tally: &command.tally,
         parallel: command.parallel,
         referrers: if args.referrers { Referrers::Along } else { Referrers::Left },
         platform: None,
-        owner: None,
+        owner: owner.as_deref(),
         done: Mutex::default(),
     };
     let moved = transfer.run(Wanted { reference: digest.into(), media_type: Some(media_type), tag }).await?;
@@ -49,4 +50,11 @@ pub(super) async fn run(args: &PushArgs, command: &Command<'_>) -> Result<Outcom
         digest: moved.digest,
     });
     Ok(Outcome { images: lines.collect(), failed: Vec::new() })
+}
+
+/// The name before the tag or digest, where an image of a layout is called by both.
+fn owner(called: &str) -> Option<String> {
+    let name = called.split_once('@').map(|(name, _)| name);
+    let tagged = called.rsplit_once(':').filter(|(_, tag)| !tag.contains('/')).map(|(name, _)| name);
+    name.or(tagged).map(str::to_owned)
 }

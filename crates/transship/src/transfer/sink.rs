@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use client::{BlobPushed, BlobSource, RegistryClient, SubjectListed, UploadRule};
 use futures_util::StreamExt as _;
 use image_archive::{LayoutWriter, Partial};
-use oci::{Descriptor, Digest, Reference, RepositoryName};
+use oci::{Descriptor, Digest, DigestAlgorithm, Reference, RepositoryName, Tag};
 
 use super::error::TransferError;
 use super::source::{Node, Source};
@@ -81,7 +81,7 @@ impl Sink {
     pub(crate) async fn put_manifest(
         &self,
         node: &Node,
-        reference: &Reference,
+        tag: Option<&Tag>,
         tally: &Tally,
     ) -> Result<(), TransferError> {
         let outcome = match self {
@@ -99,10 +99,18 @@ impl Sink {
                 }
             }
             Self::Registry { client, name, .. } => {
-                if client.has_manifest(name, reference, &node.digest).await? {
+                let reference = tag.map_or(node.digest.into(), |tag| Reference::from(tag.clone()));
+                if client.has_manifest(name, &reference, &node.digest).await? {
                     Manifest::There
                 } else {
-                    let listed = client.push_manifest(name, reference, &node.facts.media_type, &node.bytes).await?;
+                    let (kind, bytes) = (&node.facts.media_type, &node.bytes);
+                    let listed = match tag {
+                        // Under a tag alone, a registry takes it for the sha256 of its bytes.
+                        Some(tag) if node.digest.algorithm() != DigestAlgorithm::Sha256 => {
+                            client.push_tagged_manifest(name, (&node.digest, tag), kind, bytes).await?
+                        }
+                        Some(_) | None => client.push_manifest(name, &reference, kind, bytes).await?,
+                    };
                     if listed == SubjectListed::No && node.facts.subject.is_some() {
                         client.list_under_referrers_tag(name, node.digest, &node.bytes, &node.facts).await?;
                     }

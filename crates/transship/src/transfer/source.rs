@@ -9,9 +9,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use client::{ManifestFetch, ReferrersApi, RegistryClient};
 use image_archive::ImageFiles;
-use oci::{Descriptor, Digest, ManifestFacts, MediaType, Reference, RepositoryName};
+use oci::{Descriptor, Digest, ManifestFacts, MediaType, Reference, RepositoryName, Tag};
 
 use super::blob::{FileBlob, RegistryBlob};
+use super::cosign;
 use super::error::{Reason, TransferError};
 
 /// A manifest and what it says.
@@ -43,16 +44,36 @@ pub(crate) enum Source {
 /// Files, and which of their manifests refer to which.
 pub(crate) struct FilesSource {
     pub(crate) files: ImageFiles,
-    /// Only what belongs to this name refers, where entries say whose they are.
     subjects: Mutex<Option<Arc<Subjects>>>,
+    unreadable: Unreadable,
+    /// What is called as cosign calls what it puts beside an image.
+    beside: HashMap<String, Digest>,
 }
 
-/// For each subject, who refers to it: the name of the entry, and the manifest.
-type Subjects = HashMap<Digest, Vec<(Option<String>, Digest)>>;
+/// What is made of manifests that cannot be read, and might refer to the image that is moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unreadable {
+    /// The transfer fails: it would lose what refers to its image.
+    Fails,
+    /// Nothing: each of them is moved for itself, and fails then.
+    Skipped,
+}
+
+/// Who refers to what.
+#[derive(Default)]
+struct Subjects {
+    /// For each subject, those that refer to it: the name of the entry, and the manifest.
+    known: HashMap<Digest, Vec<(Option<String>, Digest)>>,
+    /// Those without a tag that cannot be read, and why: they may refer to anything.
+    unreadable: Vec<(Option<String>, TransferError)>,
+}
 
 impl Source {
-    pub(crate) fn of_files(files: ImageFiles) -> Self {
-        Self::Files(Arc::new(FilesSource { files, subjects: Mutex::default() }))
+    pub(crate) fn of_files(files: ImageFiles, unreadable: Unreadable) -> Self {
+        let named =
+            files.entries().iter().filter_map(|entry| Some((entry.name()?.to_owned(), entry.descriptor.digest)));
+        let beside = named.filter(|(name, _)| cosign::is_beside(name)).collect();
+        Self::Files(Arc::new(FilesSource { files, subjects: Mutex::default(), unreadable, beside }))
     }
 
     /// A manifest; `media_type`: what its descriptor says it is.
@@ -85,7 +106,7 @@ impl Source {
         }
     }
 
-    /// Who refers to a manifest. `owner`: the name it is looked at for.
+    /// Who refers to a manifest. `owner`: the name it is looked at for; where entries say whose they are, only its own refer.
     pub(crate) async fn referrers(&self, subject: &Digest, owner: Option<&str>) -> Result<Vec<Digest>, TransferError> {
         match self {
             Self::Registry { client, name } => {
@@ -99,14 +120,33 @@ impl Source {
                 }
             }
             Self::Files(source) => {
-                let subjects = source.subjects()?;
+                let subjects = source.subjects();
                 let fits = |name: &Option<String>| match (name.as_deref().and_then(|name| name.split_once('@')), owner)
                 {
                     (Some((of, _)), Some(owner)) => of == owner,
                     (Some(_), None) | (None, _) => true,
                 };
-                let listed = subjects.get(subject).into_iter().flatten();
+                let unreadable = subjects.unreadable.iter().find(|(name, _)| fits(name));
+                if let (Unreadable::Fails, Some((_, error))) = (source.unreadable, unreadable) {
+                    return Err(error.clone().of(format!("what refers to {subject} cannot be told")));
+                }
+                let listed = subjects.known.get(subject).into_iter().flatten();
                 Ok(listed.filter(|(name, _)| fits(name)).map(|(_, digest)| *digest).collect())
+            }
+        }
+    }
+
+    /// The image under a tag that cosign would have put beside another one.
+    pub(crate) async fn beside(&self, tag: &Tag, owner: Option<&str>) -> Result<Option<Reference>, TransferError> {
+        match self {
+            Self::Registry { client, name } => match client.head_manifest(name, &tag.clone().into()).await {
+                Ok(_) => Ok(Some(tag.clone().into())),
+                Err(client::ClientError::NotFound { .. }) => Ok(None),
+                Err(error) => Err(error.into()),
+            },
+            Self::Files(source) => {
+                let owned = owner.and_then(|owner| source.beside.get(&format!("{owner}:{tag}")));
+                Ok(owned.or_else(|| source.beside.get(tag.as_str())).map(|digest| (*digest).into()))
             }
         }
     }
@@ -121,24 +161,32 @@ impl Source {
 }
 
 impl FilesSource {
-    /// Read once: every manifest that the index lists.
-    fn subjects(&self) -> Result<Arc<Subjects>, TransferError> {
+    /// Read once: every manifest that the index lists. One that cannot be read does not stop the others.
+    fn subjects(&self) -> Arc<Subjects> {
         let mut kept = self.subjects.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(subjects) = &*kept {
-            return Ok(subjects.clone());
+            return subjects.clone();
         }
-        let mut subjects = Subjects::new();
+        let mut subjects = Subjects::default();
         for entry in self.files.entries() {
             let digest = entry.descriptor.digest;
-            let bytes = self.files.manifest(&digest)?;
+            let bytes = match self.files.manifest(&digest) {
+                Ok(bytes) => bytes,
+                Err(error) => {
+                    if entry.name().is_none_or(|name| name.contains('@')) {
+                        subjects.unreadable.push((entry.name().map(str::to_owned), error.into()));
+                    }
+                    continue;
+                }
+            };
             // What is no manifest for us fails when it is asked for, not here.
             let Ok(facts) = ManifestFacts::parse(&bytes, Some(&entry.descriptor.media_type)) else { continue };
             if let Some(subject) = facts.subject {
-                subjects.entry(subject.digest).or_default().push((entry.name().map(str::to_owned), digest));
+                subjects.known.entry(subject.digest).or_default().push((entry.name().map(str::to_owned), digest));
             }
         }
         let subjects = Arc::new(subjects);
         *kept = Some(subjects.clone());
-        Ok(subjects)
+        subjects
     }
 }
