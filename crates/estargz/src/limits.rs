@@ -35,6 +35,10 @@ pub const MAX_TOC_MEMORY: usize = 256 * 1024 * 1024;
 /// Longest JSON string of a TOC, in bytes: a maximal extended attribute (64 KiB) in base64, with room for escapes.
 pub const MAX_TOC_STRING: usize = 128 * 1024;
 
+/// Most bytes of one value of a TOC's JSON, which is whole in memory while it is read: an entry with the most and the largest extended
+/// attributes, with room for their names.
+pub const MAX_TOC_VALUE: usize = 40 * 1024 * 1024;
+
 /// Longest path, in bytes (Linux `PATH_MAX`).
 pub const MAX_PATH: usize = 4096;
 

@@ -13,6 +13,7 @@ mod path;
 mod payload;
 mod record;
 mod special;
+mod split;
 mod tar_index;
 
 use std::cmp::Ordering;

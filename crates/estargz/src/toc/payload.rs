@@ -3,7 +3,7 @@
 //! Must not know which request brought the bytes. Invariant: the digest is of the exact JSON, to its last byte, and what was
 //! decompressed beyond a limit was never kept.
 
-use std::io::{BufReader, Read};
+use std::io::Read;
 
 use flate2::bufread::GzDecoder;
 use oci::{Digest, DigestAlgorithm};
@@ -93,16 +93,9 @@ fn read_json(
     (data_end, compression): (u64, Compression),
     wanted: Option<DigestAlgorithm>,
 ) -> TocAndDigest {
-    let mut reader = BufReader::with_capacity(64 * 1024, GuardedReader::new(reader, wanted));
+    let mut guarded = GuardedReader::new(reader, wanted);
     let mut assembler = Assembler::new(data_end, compression);
-    let parsed = read_document(&mut reader, &mut assembler);
-    let mut guarded = reader.into_inner();
-    let parsed = match parsed {
-        Err(_) if guarded.is_too_long() => {
-            Err(Error::TocLimit { what: "a string with bytes", limit: crate::limits::MAX_TOC_STRING as u64 })
-        }
-        other => other,
-    };
+    let parsed = read_document(&mut guarded, &mut assembler);
     // The rest, when parsing stopped early: the digest of all of it says whether the bytes are the right ones.
     let drained = if parsed.is_err() { guarded.drain() } else { Ok(()) };
     let is_whole = drained.is_ok() && guarded.seen() == size;
