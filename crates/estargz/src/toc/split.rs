@@ -117,16 +117,15 @@ impl Scan {
                 }
                 continue;
             }
+            let outer = self.depth == 0;
             match bytes[at] {
-                b'"' if self.depth == 0 && self.begun => return Ok(Some(at)),
+                b'"' | b'{' | b'[' if outer && self.begun => return Ok(Some(at)),
+                b'}' | b']' | b',' | b':' if outer => return Ok(Some(at)),
+                byte if outer && is_space(byte) => return Ok(Some(at)),
                 b'"' => self.string = Some(InString::default()),
-                b'{' | b'[' if self.depth == 0 && self.begun => return Ok(Some(at)),
                 b'{' | b'[' => self.depth += 1,
-                b'}' | b']' if self.depth == 0 => return Ok(Some(at)),
                 b'}' | b']' if self.depth == 1 => return Ok(Some(at + 1)),
                 b'}' | b']' => self.depth -= 1,
-                b',' | b':' if self.depth == 0 => return Ok(Some(at)),
-                byte if self.depth == 0 && is_space(byte) => return Ok(Some(at)),
                 _ => {}
             }
             self.begun = true;
