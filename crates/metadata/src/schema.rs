@@ -19,7 +19,7 @@
 //!  hosted_blobs        digest ──▶ size_bytes                     what was pushed; never evicted, only deleted
 //!  ├─ hosted_links     repo, name, digest                        this name has the blob
 //!  └─ hosted_manifests repo, name, digest ──▶ media_type, …      this name has the manifest; subject, who pushed it
-//!     ├─ hosted_children  repo, name, manifest, digest           what it needs
+//!     ├─ hosted_children  repo, name, manifest, digest           what it needs, or would (optional)
 //!     └─ hosted_tags      repo, name, tag ──▶ digest             and hosted_tag_events: every change and by whom
 //!  hosted_condemned    kind, repo, name, digest                  what a collector found unneeded, and when
 //!  upload_sessions     id ──▶ repo, name, principal, acknowledged
@@ -36,7 +36,7 @@
 use sqlx::SqlSafeStr as _;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 
-const SQLITE: [(i64, &str, &str); 7] = [
+const SQLITE: [(i64, &str, &str); 8] = [
     (1, "initial", include_str!("../migrations/sqlite/0001_initial.sql")),
     (2, "links are confirmed", include_str!("../migrations/sqlite/0002_links_are_confirmed.sql")),
     (3, "referrers", include_str!("../migrations/sqlite/0003_referrers.sql")),
@@ -44,6 +44,7 @@ const SQLITE: [(i64, &str, &str); 7] = [
     (5, "garbage", include_str!("../migrations/sqlite/0005_garbage.sql")),
     (6, "over time", include_str!("../migrations/sqlite/0006_over_time.sql")),
     (7, "groups", include_str!("../migrations/sqlite/0007_groups.sql")),
+    (9, "promotions of a tag", include_str!("../migrations/sqlite/0009_promotions_of_a_tag.sql")),
 ];
 
 /// The newest schema this build knows.

@@ -133,7 +133,8 @@ statements! {
     FIND_HOSTED_MANIFEST = "SELECT media_type, size_bytes FROM hosted_manifests \
         WHERE repo = $1 AND name = $2 AND digest = $3";
     DELETE_HOSTED_MANIFEST = "DELETE FROM hosted_manifests WHERE repo = $1 AND name = $2 AND digest = $3";
-    PUT_HOSTED_CHILD = "INSERT INTO hosted_children (repo, name, manifest, digest) VALUES ($1, $2, $3, $4) \
+    PUT_HOSTED_CHILD = "INSERT INTO hosted_children (repo, name, manifest, digest, optional) \
+        VALUES ($1, $2, $3, $4, $5) \
         ON CONFLICT (repo, name, manifest, digest) DO NOTHING";
     HOLDERS_OF_HOSTED = "SELECT manifest FROM hosted_children WHERE repo = $1 AND name = $2 AND digest = $3";
     LIST_HOSTED_REFERRERS = "SELECT digest, artifact_type FROM hosted_manifests \
@@ -315,6 +316,9 @@ mod tests {
             DIFFERING_HOSTED,
             DIFFERING_PROXIES,
             DIFFERING_MIXED,
+            super::over_time::LATEST_PROMOTION_OF,
+            super::over_time::COUNT_BROUGHT,
+            super::over_time::WAITING_PROMOTIONS,
         ] {
             let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {text}"));
             let plan = sqlx::query(explain).fetch_all(metadata.readers()).await.unwrap();

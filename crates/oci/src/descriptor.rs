@@ -1,16 +1,17 @@
 //! Descriptors: what a manifest says of other content (image-spec "Descriptors").
 //!
-//! Must not know how content is fetched. Invariant: a parsed descriptor was read one way only: no field twice, none in
-//! another letter case (readers that match names case-insensitively, as Go's do, would take the other one).
+//! Must not know how content is fetched. Invariant: a parsed descriptor was read one way only: no field twice (also in what
+//! is ignored, such as its platform), none in another letter case (readers that match names case-insensitively, as Go's do, would take the other one).
 
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 
 use crate::digest::Digest;
 use crate::limits::MAX_DESCRIPTOR_SIZE;
 use crate::manifest_fields::same_ignoring_case;
 use crate::media_type::MediaType;
+use crate::unique_keys::UniqueKeys;
 
 /// A pointer to content: what kind, which bytes, how many. Other fields are ignored.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize)]
@@ -48,7 +49,7 @@ impl<'de> Visitor<'de> for DescriptorVisitor {
                 "size" => set_once(&mut size, "size", map.next_value()?)?,
                 other => {
                     refuse_other_spelling(other)?;
-                    map.next_value::<IgnoredAny>()?;
+                    map.next_value_seed(UniqueKeys(&mut None))?;
                 }
             }
         }

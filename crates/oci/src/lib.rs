@@ -29,6 +29,7 @@ mod repository;
 mod scope;
 mod tag;
 mod tokens;
+mod unique_keys;
 mod upload_id;
 
 pub use challenge::{Challenge, InvalidChallenge};

@@ -109,8 +109,10 @@ fn check_shape(fields: &Fields<'_>, media_type: &MediaType) -> Result<(), Manife
     if let Some(field) = forbidden.iter().find(|field| fields.has(**field)) {
         return Err(ManifestError::UnexpectedField { media_type: media_type.clone(), field: field.name() });
     }
+    // An empty list may be written as `null`; a configuration that is none is missing.
+    let is_there = |field| if field == Field::Manifests { fields.has(field) } else { fields.get(field).is_some() };
     match required {
-        Some(field) if !fields.has(field) => {
+        Some(field) if !is_there(field) => {
             Err(ManifestError::MissingField { media_type: media_type.clone(), field: field.name() })
         }
         Some(_) | None => Ok(()),

@@ -37,7 +37,7 @@ pub enum ManifestError {
         /// What the JSON reader says, shortened.
         reason: String,
     },
-    /// A key of the outermost object occurs twice.
+    /// A key occurs twice, in the outermost object or within a field that we do not read.
     #[error("the manifest has the key \"{key}\" twice")]
     DuplicateKey {
         /// The key, shortened.

@@ -1,17 +1,18 @@
 //! The outermost object of a manifest, split into its fields without interpreting them.
 //!
-//! Must not know what the fields mean. Invariant: every key occurs once, the fields we know are spelled exactly, and the
+//! Must not know what the fields mean. Invariant: every key occurs once, also within what we do not read, the fields we know are spelled exactly, and the
 //! number of keys and the nesting are bounded, so every reader of the same bytes sees the same fields.
 
 use std::collections::HashSet;
 use std::fmt;
 
-use serde::de::{Deserializer as _, Error, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserializer as _, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::limits::{MAX_MANIFEST_DEPTH, MAX_MANIFEST_KEYS};
 use crate::manifest_error::ManifestError;
 use crate::newtype::{excerpt, shorten};
+use crate::unique_keys::UniqueKeys;
 
 /// A field of a manifest that says something to us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +76,7 @@ impl<'a> Fields<'a> {
             .map_err(|error| refusal.unwrap_or_else(|| ManifestError::NotJson { reason: shorten(&error.to_string()) }))
     }
 
-    /// Whether the field is there at all, be it as `null`.
+    /// Whether the field is there at all, be it as `null`, which is how some writers say of a list that it is empty.
     pub(crate) fn has(&self, field: Field) -> bool {
         self.values[field as usize].is_some()
     }
@@ -155,7 +156,12 @@ impl<'de> Visitor<'de> for FieldsVisitor<'_> {
                 }
                 Some(field) => return Err(self.refuse(ManifestError::AmbiguousKey { field: field.name() })),
                 None => {
-                    map.next_value::<IgnoredAny>()?;
+                    let mut doubled = None;
+                    let read = map.next_value_seed(UniqueKeys(&mut doubled));
+                    if let Some(key) = doubled {
+                        return Err(self.refuse(ManifestError::DuplicateKey { key }));
+                    }
+                    read?;
                 }
             }
             let shown = excerpt(&key);

@@ -4,6 +4,7 @@
 //! same transaction; what is deleted is gone for every reader when this returns.
 
 use std::collections::HashSet;
+use std::time::SystemTime;
 
 use oci::{Digest, RepoKey, RepositoryName, Tag};
 use sqlx::{Sqlite, Transaction};
@@ -145,13 +146,16 @@ pub(super) async fn tags_of(
     rows.iter().map(|row| Columns { table: "hosted_tags", row }.parsed("tag")).collect()
 }
 
-/// Removes a tag and notes it.
+/// Removes a tag and notes it. The grace of what it pointed to begins now.
 pub(super) async fn remove_tag(
     transaction: &mut Transaction<'static, Sqlite>,
     (repo, name, tag): (&RepoKey, &RepositoryName, &Tag),
     by: TagMove<'_>,
 ) -> Result<(), MetadataError> {
+    if let Some(digest) = current(transaction, repo, name, tag).await? {
+        garbage::pardon(transaction, GarbageKind::Manifest, (repo, name), &digest).await?;
+    }
     let query = sqlx::query(sql::DELETE_HOSTED_TAG).bind(repo.as_str()).bind(name.as_str()).bind(tag.as_str());
     query.execute(&mut **transaction).await?;
-    events::record(transaction, (repo, name, tag), None, by).await
+    events::record(transaction, (repo, name, tag), None, by, SystemTime::now()).await
 }

@@ -18,7 +18,7 @@ use crate::metadata::Metadata;
 use crate::sql;
 
 /// The newest events of a tag that are kept.
-const EVENTS_KEPT: u32 = 1000;
+pub(super) const EVENTS_KEPT: u32 = 1000;
 
 /// Why a tag moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,19 +118,20 @@ impl Metadata {
     }
 }
 
-/// Notes that the tag points to `digest` since now, or is gone.
+/// Notes that the tag points to `digest` since `now`, or is gone.
 pub(super) async fn record(
     transaction: &mut Transaction<'static, Sqlite>,
     (repo, name, tag): (&RepoKey, &RepositoryName, &Tag),
     digest: Option<&Digest>,
     by: TagMove<'_>,
+    now: SystemTime,
 ) -> Result<(), MetadataError> {
     sqlx::query(sql::RECORD_HOSTED_TAG_EVENT)
         .bind(repo.as_str())
         .bind(name.as_str())
         .bind(tag.as_str())
         .bind(digest.map(ToString::to_string))
-        .bind(millis(SystemTime::now()))
+        .bind(millis(now))
         .bind(by.principal)
         .bind(by.cause.as_str())
         .bind(by.promotion.map(PromotionId::as_str))
@@ -139,6 +140,17 @@ pub(super) async fn record(
     let prune = sqlx::query(sql::PRUNE_HOSTED_TAG_EVENTS).bind(repo.as_str()).bind(name.as_str()).bind(tag.as_str());
     prune.bind(i64::from(EVENTS_KEPT)).execute(&mut **transaction).await?;
     Ok(())
+}
+
+/// At most `limit` of the last events of a tag, newest first, as this transaction sees them.
+pub(super) async fn last_of(
+    transaction: &mut Transaction<'static, Sqlite>,
+    (repo, name, tag): (&RepoKey, &RepositoryName, &Tag),
+    limit: u32,
+) -> Result<Vec<HostedTagEvent>, MetadataError> {
+    let query = sqlx::query(sql::HOSTED_TAG_HISTORY).bind(repo.as_str()).bind(name.as_str()).bind(tag.as_str());
+    let rows = query.bind(i64::from(limit)).fetch_all(&mut **transaction).await?;
+    rows.iter().map(event).collect()
 }
 
 pub(super) fn event(row: &SqliteRow) -> Result<HostedTagEvent, MetadataError> {

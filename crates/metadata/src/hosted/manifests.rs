@@ -62,6 +62,16 @@ pub enum PushRefused {
         /// The size it has.
         stored: u64,
     },
+    /// It says another type than the manifest has that it lists.
+    #[error("{digest} was pushed as {stored}, but the manifest says {said}")]
+    WrongType {
+        /// The manifest that is listed.
+        digest: Digest,
+        /// The type in the manifest.
+        said: MediaType,
+        /// The type it has.
+        stored: MediaType,
+    },
     /// The same bytes are here as another type: one digest must have one reading.
     #[error("these bytes were pushed as {stored} before and cannot be {said} too")]
     OtherType {
@@ -134,24 +144,6 @@ fn required(facts: &ManifestFacts) -> impl Iterator<Item = &Descriptor> {
     listed(facts).filter(|child| !child.media_type.is_nondistributable())
 }
 
-/// What of the listed is here: a layer that need not be, and was pushed all the same, is needed like any other.
-async fn children<'m>(
-    transaction: &mut Transaction<'static, Sqlite>,
-    manifest: &NewManifest<'m>,
-) -> Result<Vec<&'m Descriptor>, MetadataError> {
-    let mut here = Vec::new();
-    for child in listed(manifest.facts) {
-        let absent = child.media_type.is_nondistributable() && {
-            let query = sqlx::query(sql::FIND_HOSTED_BLOB).bind(manifest.repo.as_str()).bind(manifest.name.as_str());
-            query.bind(child.digest.to_string()).fetch_optional(&mut **transaction).await?.is_none()
-        };
-        if !absent {
-            here.push(child);
-        }
-    }
-    Ok(here)
-}
-
 async fn check_type(
     transaction: &mut Transaction<'static, Sqlite>,
     manifest: &NewManifest<'_>,
@@ -168,8 +160,16 @@ async fn check_child(
 ) -> Result<Option<PushRefused>, MetadataError> {
     let listed = manifest.facts.manifests.contains(child);
     let of_index = if listed { stored_manifest(transaction, manifest, &child.digest).await? } else { None };
+    let is_manifest = child.media_type.is_manifest() || child.media_type.is_index();
+    if let Some((_, stored)) = of_index.as_ref().filter(|(_, stored)| is_manifest && *stored != child.media_type) {
+        let (said, stored) = (child.media_type.clone(), stored.clone());
+        return Ok(Some(PushRefused::WrongType { digest: child.digest, said, stored }));
+    }
     let stored = if let Some((size, _)) = of_index {
         Some(size)
+    } else if listed && is_manifest {
+        // Bytes that came as a blob cannot be pulled as a manifest.
+        None
     } else {
         // An index may list other content than manifests (image-spec "image-index").
         let query = sqlx::query(sql::FIND_HOSTED_BLOB).bind(manifest.repo.as_str()).bind(manifest.name.as_str());
@@ -229,12 +229,14 @@ async fn insert(
         .await?;
     let place = (manifest.repo, manifest.name);
     garbage::pardon(transaction, GarbageKind::Manifest, place, manifest.digest).await?;
-    for child in children(transaction, manifest).await? {
+    for child in listed(manifest.facts) {
         sqlx::query(sql::PUT_HOSTED_CHILD)
             .bind(manifest.repo.as_str())
             .bind(manifest.name.as_str())
             .bind(manifest.digest.to_string())
             .bind(child.digest.to_string())
+            // A layer that need not be here is needed like any other from when it is.
+            .bind(i64::from(child.media_type.is_nondistributable()))
             .execute(&mut **transaction)
             .await?;
         for kind in [GarbageKind::Link, GarbageKind::Manifest] {
@@ -260,15 +262,18 @@ pub(super) async fn point_tag(
     digest: &Digest,
     by: TagMove<'_>,
 ) -> Result<(), MetadataError> {
+    // One time for both: a tag that was pushed again since its last move has a later one.
+    let now = SystemTime::now();
     if current(transaction, repo, name, tag).await? != Some(*digest) {
-        events::record(transaction, (repo, name, tag), Some(digest), by).await?;
+        events::record(transaction, (repo, name, tag), Some(digest), by, now).await?;
     }
+    garbage::pardon(transaction, GarbageKind::Manifest, (repo, name), digest).await?;
     sqlx::query(sql::POINT_HOSTED_TAG)
         .bind(repo.as_str())
         .bind(name.as_str())
         .bind(tag.as_str())
         .bind(digest.to_string())
-        .bind(millis(SystemTime::now()))
+        .bind(millis(now))
         .bind(by.principal)
         .execute(&mut **transaction)
         .await?;

@@ -4,7 +4,7 @@
 
 statements! {
     // --- promotions: what a manifest leads to
-    HOSTED_CHILDREN = "SELECT c.digest, m.size_bytes AS manifest_size, b.size_bytes AS blob_size \
+    HOSTED_CHILDREN = "SELECT c.digest, c.optional, m.size_bytes AS manifest_size, b.size_bytes AS blob_size \
         FROM hosted_children c \
         LEFT JOIN hosted_manifests m ON m.repo = c.repo AND m.name = c.name AND m.digest = c.digest \
         LEFT JOIN hosted_links l ON l.repo = c.repo AND l.name = c.name AND l.digest = c.digest \
@@ -20,8 +20,8 @@ statements! {
         SELECT $4, $5, digest, media_type, size_bytes, subject, artifact_type, referrer, $6, $7 \
         FROM hosted_manifests WHERE repo = $1 AND name = $2 AND digest = $3 \
         ON CONFLICT (repo, name, digest) DO NOTHING";
-    COPY_HOSTED_CHILDREN = "INSERT INTO hosted_children (repo, name, manifest, digest) \
-        SELECT $4, $5, manifest, digest FROM hosted_children WHERE repo = $1 AND name = $2 AND manifest = $3 \
+    COPY_HOSTED_CHILDREN = "INSERT INTO hosted_children (repo, name, manifest, digest, optional) \
+        SELECT $4, $5, manifest, digest, optional FROM hosted_children WHERE repo = $1 AND name = $2 AND manifest = $3 \
         ON CONFLICT (repo, name, manifest, digest) DO NOTHING";
     COPY_HOSTED_LINK = "INSERT INTO hosted_links (repo, name, digest, linked_at) \
         SELECT $4, $5, digest, $6 FROM hosted_links WHERE repo = $1 AND name = $2 AND digest = $3 \
@@ -39,7 +39,8 @@ statements! {
     FIND_PROMOTION = "SELECT * FROM promotions WHERE id = $1";
     LIST_PROMOTIONS = "SELECT * FROM promotions WHERE id < $1 AND ($2 IS NULL OR state = $2) \
         AND ($3 IS NULL OR to_repo = $3) ORDER BY id DESC LIMIT $4";
-    WAITING_PROMOTIONS = "SELECT * FROM promotions WHERE state = 'waiting' ORDER BY id LIMIT $1";
+    WAITING_PROMOTIONS = "SELECT * FROM promotions WHERE state = 'waiting' AND id > $1 \
+        ORDER BY id LIMIT $2";
     LATEST_PROMOTION_OF = "SELECT * FROM promotions WHERE from_repo = $1 AND from_name = $2 AND to_repo = $3 \
         AND to_name = $4 AND to_tag = $5 AND digest = $6 AND state = $7 ORDER BY id DESC LIMIT 1";
     END_WAITING = "UPDATE promotions SET state = 'refused', reason = $2, rules = $3 WHERE id = $1 AND state = 'waiting'";
@@ -48,13 +49,15 @@ statements! {
         SELECT id FROM promotions WHERE state = 'refused' ORDER BY id DESC LIMIT $1)";
     MARK_REVERTED = "UPDATE promotions SET state = 'reverted', reverted_at = $2, reverted_by = $3 WHERE id = $1";
     PROMOTION_BROUGHT = "SELECT kind, digest FROM promotion_brought WHERE promotion = $1 ORDER BY kind, digest";
+    COUNT_BROUGHT = "SELECT kind, COUNT(*) AS brought FROM promotion_brought WHERE promotion = $1 GROUP BY kind";
     PROMOTED_TAGS = "SELECT tag, digest, previous FROM promotion_tags WHERE promotion = $1 ORDER BY tag";
 
-    // --- reverting: only what is as the promotion left it, and nobody else needs
+    // --- reverting: only what is as the promotion left it, nobody was told of ($5: now), and nobody else needs
     UNTOUCHED_MANIFEST = "SELECT subject FROM hosted_manifests \
-        WHERE repo = $1 AND name = $2 AND digest = $3 AND pushed_at = $4 \
+        WHERE repo = $1 AND name = $2 AND digest = $3 AND pushed_at = $4 AND leased_until <= $5 \
         AND NOT EXISTS (SELECT 1 FROM hosted_tags t WHERE t.repo = $1 AND t.name = $2 AND t.digest = $3)";
     UNLINK_UNTOUCHED = "DELETE FROM hosted_links WHERE repo = $1 AND name = $2 AND digest = $3 AND linked_at = $4 \
+        AND leased_until <= $5 \
         AND NOT EXISTS (SELECT 1 FROM hosted_children c WHERE c.repo = $1 AND c.name = $2 AND c.digest = $3)";
 
     // --- tags over time
@@ -62,6 +65,7 @@ statements! {
         WHERE repo = $1 AND name = $2 AND tag = $3 AND happened_at <= $4 ORDER BY id DESC LIMIT 1";
     HOSTED_TAG_SINCE = "SELECT digest, happened_at, principal, cause, promotion FROM hosted_tag_events \
         WHERE repo = $1 AND name = $2 AND tag = $3 AND id > $4 ORDER BY id DESC LIMIT 1";
+    TAGGED_AT = "SELECT tagged_at FROM hosted_tags WHERE repo = $1 AND name = $2 AND tag = $3";
     TAG_AT = "SELECT digest, observed_at, upstream FROM tag_events \
         WHERE repo = $1 AND name = $2 AND tag = $3 AND observed_at <= $4 ORDER BY id DESC LIMIT 1";
 

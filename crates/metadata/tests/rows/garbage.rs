@@ -2,8 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
-use metadata::{Condemned, GarbageKind, HeldPart, MountFrom};
-use oci::{Digest, RepositoryName};
+use metadata::{Condemned, GarbageKind, HeldPart, MountFrom, TagCause, TagMove};
+use oci::{Digest, RepositoryName, Tag};
 
 use crate::fixture::parse;
 use crate::hosted::Rows;
@@ -150,4 +150,25 @@ async fn a_page_begins_behind_the_last_of_the_one_before() {
     }
     assert_eq!(seen, rows.held(LINK).await.into_iter().map(|part| part.digest).collect::<Vec<_>>());
     assert_eq!(seen.len(), 5);
+}
+
+#[tokio::test]
+async fn a_tag_that_is_put_back_saves_what_it_points_to() {
+    let rows = Rows::new().await;
+    let (repo, name, tag) = (&rows.repo, &rows.name, parse("t"));
+    let one = rows.index("one", &[], &["t"]).await.unwrap();
+    let two = rows.index("two", &[], &["t"]).await.unwrap();
+    let verdict = Condemned { at: at(10), run: 1 };
+    assert_eq!(rows.condemn(MANIFEST, &one, verdict).await, 1);
+    let by = TagMove::new("admin", TagCause::Rollback);
+    let put_back = rows.metadata.set_hosted_tag((repo, name, &tag), &one, Some(&two), by, &|_: &Tag| false).await;
+    put_back.unwrap().unwrap();
+    rows.index("two", &[], &["t"]).await.unwrap();
+    assert!(!rows.collect(MANIFEST, &one, verdict).await, "its grace begins anew");
+    assert_eq!(rows.part(MANIFEST, &one).await.condemned, None);
+    // What was condemned by a program that did not do so is saved by whoever removes the tag.
+    assert_eq!(rows.condemn(MANIFEST, &one, verdict).await, 1);
+    rows.tamper("UPDATE hosted_tags SET digest = (SELECT digest FROM hosted_condemned)").await;
+    rows.metadata.delete_hosted_tag((repo, name), &tag, "admin", &|_| false).await.unwrap().unwrap();
+    assert_eq!(rows.part(MANIFEST, &one).await.condemned, None);
 }

@@ -8,7 +8,7 @@ use oci::{Digest, ManifestFacts, RepoKey, RepositoryName, Tag};
 use crate::fixture::{Fixture, digest, parse};
 
 pub(crate) struct Rows {
-    _fixture: Fixture,
+    fixture: Fixture,
     pub(crate) metadata: Metadata,
     pub(crate) repo: RepoKey,
     pub(crate) name: RepositoryName,
@@ -18,7 +18,11 @@ impl Rows {
     pub(crate) async fn new() -> Self {
         let fixture = Fixture::new();
         let metadata = fixture.open().await;
-        Self { _fixture: fixture, metadata, repo: parse("rel"), name: parse("app") }
+        Self { fixture, metadata, repo: parse("rel"), name: parse("app") }
+    }
+
+    pub(crate) async fn tamper(&self, statement: &'static str) {
+        self.fixture.tamper(statement).await;
     }
 
     pub(crate) async fn blob(&self, of: &str) -> Digest {
@@ -32,9 +36,15 @@ impl Rows {
 
     /// Pushes an index of `children`, each of 5 bytes, under these tags.
     pub(crate) async fn index(&self, of: &str, children: &[Digest], tags: &[&str]) -> Result<Digest, PushRefused> {
-        let child = |digest: &Digest| {
-            format!(r#"{{"mediaType":"application/vnd.oci.image.index.v1+json","digest":"{digest}","size":5}}"#)
-        };
+        // Of a type that blobs and manifests alike may be listed as.
+        let children: Vec<_> = children.iter().map(|child| (*child, "application/vnd.example.part")).collect();
+        self.index_of(of, &children, tags).await
+    }
+
+    /// The same of children of these types.
+    async fn index_of(&self, of: &str, children: &[(Digest, &str)], tags: &[&str]) -> Result<Digest, PushRefused> {
+        let child =
+            |(digest, kind): &(Digest, &str)| format!(r#"{{"mediaType":"{kind}","digest":"{digest}","size":5}}"#);
         let children: Vec<String> = children.iter().map(child).collect();
         let text = format!(
             r#"{{"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[{}]}}"#,
@@ -77,6 +87,22 @@ async fn a_manifest_comes_with_everything_it_lists_or_not_at_all() {
     rows.index("index", &[child, child, blob], &["latest"]).await.unwrap();
     let found = rows.metadata.find_hosted_tag(&rows.repo, &rows.name, &parse("latest")).await.unwrap().unwrap();
     assert_eq!(found.digest, digest("index"));
+}
+
+#[tokio::test]
+async fn what_an_index_lists_as_a_manifest_can_be_pulled_as_one() {
+    let rows = Rows::new().await;
+    let blob = rows.blob("blob").await;
+    let (image, index) = ("application/vnd.oci.image.manifest.v1+json", "application/vnd.oci.image.index.v1+json");
+    for kind in [image, index, "application/vnd.docker.distribution.manifest.v2+json"] {
+        let refused = rows.index_of("index", &[(blob, kind)], &["latest"]).await;
+        assert!(matches!(refused, Err(PushRefused::Missing { digest, .. }) if digest == blob), "{kind}: {refused:?}");
+    }
+    let child = rows.index("child", &[], &[]).await.unwrap();
+    let refused = rows.index_of("index", &[(child, image)], &["latest"]).await;
+    assert!(matches!(refused, Err(PushRefused::WrongType { digest, .. }) if digest == child), "{refused:?}");
+    assert!(rows.metadata.find_hosted_tag(&rows.repo, &rows.name, &parse("latest")).await.unwrap().is_none());
+    rows.index_of("index", &[(child, index), (blob, "text/plain")], &["latest"]).await.unwrap();
 }
 
 #[tokio::test]

@@ -1,10 +1,10 @@
 //! Promotions as rows: what is copied, what is noted as brought, and what taking one back leaves alone.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use metadata::{
-    Copied, Metadata, NewManifest, NewPromotion, PromotionId, PromotionRefused, PromotionState, Rehearsal,
-    RevertRefused, TagCause, TagMove, TagRefused, Tagged,
+    Condemned, Copied, GarbageKind, Metadata, NewManifest, NewPromotion, PromotionId, PromotionRefused, PromotionRow,
+    PromotionState, Rehearsal, RevertRefused, TagCause, TagMove, TagRefused, Tagged,
 };
 use oci::{Digest, ManifestFacts, RepoKey, RepositoryName, Tag};
 
@@ -39,7 +39,9 @@ impl Rows {
     /// Pushes an index of `children`, each of 5 bytes, that may name a subject.
     async fn push(&self, repo: &str, of: &str, children: &[Digest], subject: Option<&Digest>, tags: &[&str]) -> Digest {
         let kind = "application/vnd.oci.image.index.v1+json";
-        let descriptor = |digest: &Digest| format!(r#"{{"mediaType":"{kind}","digest":"{digest}","size":5}}"#);
+        // Of a type that blobs and manifests alike may be listed as.
+        let part = "application/vnd.example.part";
+        let descriptor = |digest: &Digest| format!(r#"{{"mediaType":"{part}","digest":"{digest}","size":5}}"#);
         let children: Vec<String> = children.iter().map(descriptor).collect();
         let subject = subject.map(|subject| format!(r#","subject":{}"#, descriptor(subject))).unwrap_or_default();
         let text = format!(r#"{{"mediaType":"{kind}","manifests":[{}]{subject}}}"#, children.join(","));
@@ -84,10 +86,29 @@ impl Rows {
         reverted.map(|reverted| (reverted.manifests.len(), reverted.blobs.len()))
     }
 
+    async fn tag(&self, tag: &str) -> Option<Digest> {
+        let row = self.metadata.find_hosted_tag(&parse("prod"), &self.name, &parse(tag)).await.unwrap();
+        row.map(|row| row.digest)
+    }
+
+    async fn untag(&self, tag: &str) {
+        let place = (&parse("prod"), &self.name);
+        self.metadata.delete_hosted_tag(place, &parse(tag), "admin", &never).await.unwrap().unwrap();
+    }
+
     async fn has(&self, of: &str) -> bool {
         let prod = parse("prod");
         let manifest = self.metadata.find_hosted_manifest(&prod, &self.name, &digest(of)).await.unwrap();
         manifest.is_some() || self.metadata.find_hosted_blob(&prod, &self.name, &digest(of)).await.unwrap().is_some()
+    }
+}
+
+/// Rows tell times apart by the millisecond.
+async fn a_moment_later() {
+    let now = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis();
+    let before = now();
+    while now() == before {
+        tokio::task::yield_now().await;
     }
 }
 
@@ -118,11 +139,7 @@ async fn what_was_pushed_since_or_is_tagged_stays() {
     let layer = rows.blob("dev", "layer").await;
     rows.push("dev", "image", &[layer], None, &[]).await;
     rows.promote("a", "image", "1", Rehearsal::No).await.unwrap();
-    let now = || std::time::SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis();
-    let promoted = now();
-    while now() == promoted {
-        tokio::task::yield_now().await;
-    }
+    a_moment_later().await;
     rows.blob("prod", "layer").await;
     rows.push("prod", "image", &[layer], None, &[]).await;
     assert_eq!(rows.revert("a").await, Ok((0, 0)), "somebody pushed it, too");
@@ -176,4 +193,120 @@ async fn a_tag_is_set_only_as_it_was_seen_and_only_to_what_is_there() {
     assert_eq!(unhandled.len(), 3);
     rows.metadata.tag_events_handled(unhandled[1].id).await.unwrap();
     assert_eq!(rows.metadata.unhandled_tag_events(10).await.unwrap(), unhandled[2..]);
+}
+
+#[tokio::test]
+async fn what_somebody_was_told_of_stays_and_no_verdict_stays_behind() {
+    let rows = Rows::new().await;
+    let (told, other) = (rows.blob("dev", "told").await, rows.blob("dev", "other").await);
+    rows.push("dev", "image", &[told, other], None, &[]).await;
+    rows.promote("a", "image", "1", Rehearsal::No).await.unwrap();
+    let (prod, until) = (parse("prod"), SystemTime::now() + Duration::from_hours(1));
+    rows.metadata.renew_lease(GarbageKind::Link, (&prod, &rows.name), &told, until).await.unwrap();
+    assert_eq!(rows.revert("a").await, Ok((1, 1)), "the lease holds the one");
+    assert!(rows.has("told").await && !rows.has("other").await && !rows.has("image").await);
+    // What is pushed now needs it, and finds it.
+    rows.push("prod", "theirs", &[told], None, &["t"]).await;
+
+    // A verdict of before must not meet what is promoted again.
+    let verdict = Condemned { at: SystemTime::now() + Duration::from_hours(2), run: 1 };
+    let manifest = rows.push("prod", "image", &[told], None, &[]).await;
+    let condemned = rows.metadata.condemn(GarbageKind::Manifest, &prod, &[(&rows.name, &manifest)], verdict).await;
+    assert_eq!(condemned.unwrap(), 1);
+    rows.promote("b", "image", "2", Rehearsal::No).await.unwrap();
+    let held = rows.metadata.list_held_parts(GarbageKind::Manifest, &prod, None, 10).await.unwrap();
+    assert!(held.iter().all(|part| part.condemned.is_none()), "{held:?}");
+}
+
+#[tokio::test]
+async fn a_tag_that_was_pushed_since_goes_back_only_by_force() {
+    let rows = Rows::new().await;
+    rows.push("dev", "image", &[], None, &[]).await;
+    for again in ["elsewhere and back", "the same"] {
+        rows.promote(&again.replace(' ', "-"), "image", "1", Rehearsal::No).await.unwrap();
+        a_moment_later().await;
+        if again != "the same" {
+            rows.push("prod", "other", &[], None, &["1"]).await;
+        }
+        rows.push("prod", "image", &[], None, &["1"]).await;
+        let refused = rows.revert(&again.replace(' ', "-")).await;
+        assert!(matches!(&refused, Err(RevertRefused::Moved { now, .. }) if *now == Some(digest("image"))), "{again}");
+        assert_eq!(rows.tag("1").await, Some(digest("image")), "{again}");
+        rows.untag("1").await;
+    }
+}
+
+#[tokio::test]
+async fn promotions_are_taken_back_one_after_the_other() {
+    let rows = Rows::new().await;
+    for (id, of) in [("a", "first"), ("b", "second"), ("c", "third")] {
+        rows.push("dev", of, &[], None, &[]).await;
+        rows.promote(id, of, "1", Rehearsal::No).await.unwrap();
+    }
+    assert!(matches!(rows.revert("b").await, Err(RevertRefused::Moved { .. })), "not out of turn");
+    for (id, then) in [("c", Some("second")), ("b", Some("first")), ("a", None)] {
+        assert_eq!(rows.revert(id).await, Ok((1, 0)), "{id}");
+        assert_eq!(rows.tag("1").await, then.map(digest), "{id}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_signed_at_the_target_since_keeps_its_subject() {
+    let rows = Rows::new().await;
+    let layer = rows.blob("dev", "layer").await;
+    let image = rows.push("dev", "image", &[layer], None, &[]).await;
+    rows.push("dev", "theirs", &[], Some(&image), &[]).await;
+    rows.promote("a", "image", "1", Rehearsal::No).await.unwrap();
+    rows.push("prod", "ours", &[], Some(&image), &[]).await;
+    assert_eq!(rows.revert("a").await, Ok((0, 0)));
+    assert_eq!(rows.tag("1").await, None, "the tag went back");
+    for of in ["image", "layer", "theirs", "ours"] {
+        assert!(rows.has(of).await, "{of}");
+    }
+}
+
+#[tokio::test]
+async fn signatures_of_the_target_stay_as_they_are() {
+    let rows = Rows::new().await;
+    let image = rows.push("dev", "image", &[], None, &[]).await;
+    let signature = format!("sha256-{}.sig", image.hex());
+    rows.push("dev", "first", &[], None, &[&signature]).await;
+    rows.promote("a", "image", "1", Rehearsal::No).await.unwrap();
+    rows.push("dev", "second", &[], None, &[&signature]).await;
+    let copied = rows.promote("b", "image", "1", Rehearsal::No).await.unwrap();
+    assert_eq!((rows.tag(&signature).await, copied.left), (Some(digest("second")), vec![]), "renewed from the source");
+    rows.push("prod", "ours", &[], None, &[&signature]).await;
+    let copied = rows.promote("c", "image", "1", Rehearsal::No).await.unwrap();
+    assert_eq!((rows.tag(&signature).await, &copied.left), (Some(digest("ours")), &vec![parse(&signature)]));
+    assert!(copied.changed_nothing());
+}
+
+#[tokio::test]
+async fn what_waits_comes_in_pages() {
+    let rows = Rows::new().await;
+    let (dev, prod): (RepoKey, RepoKey) = (parse("dev"), parse("prod"));
+    for id in ["a", "b", "c"] {
+        let promotion = NewPromotion {
+            id: &parse(id),
+            from: (&dev, &rows.name),
+            from_reference: "1",
+            to: (&prod, &rows.name),
+            tag: &parse("1"),
+            digest: &digest(id),
+            principal: "workflow",
+            workflow: None,
+            rules: "[]",
+        };
+        let row = PromotionRow::new(&promotion, PromotionState::Waiting, SystemTime::now());
+        rows.metadata.note_promotion(&row).await.unwrap();
+    }
+    let page = async |after: Option<&str>| {
+        let after = after.map(parse::<PromotionId>);
+        let rows = rows.metadata.waiting_promotions(after.as_ref(), 2).await.unwrap();
+        rows.iter().map(|row| row.id.to_string()).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(
+        (page(None).await.as_str(), page(Some("b")).await.as_str(), page(Some("c")).await.as_str()),
+        ("a b", "c", "")
+    );
 }

@@ -157,6 +157,32 @@ fn keys_that_repeat() {
 }
 
 #[test]
+fn keys_that_repeat_where_nobody_reads() {
+    for within in [r#"{"os":"linux","os":"windows"}"#, r#"[1,{"a":{"x":null,"\u0078":1.5}}]"#] {
+        let key = if within.contains("os") { "os" } else { "x" };
+        let text = image().to_string();
+        let outermost = format!(r#"{{"annotations":{within},{}"#, &text[1..]);
+        assert_eq!(parse_text(&outermost), Err(ManifestError::DuplicateKey { key: key.to_owned() }), "{within}");
+        let text = index().to_string().replace(r#""size":"#, &format!(r#""platform":{within},"size":"#));
+        let answer = parse_text(&text);
+        assert!(matches!(answer, Err(ManifestError::InvalidField { field: "manifests", .. })), "{within}: {answer:?}");
+    }
+    let fine = r#"{"os":"linux","variant":{"os":["os",true,-1,18446744073709551615,1e3,null,"os"]}}"#;
+    let text = index().to_string().replace(r#""size":"#, &format!(r#""platform":{fine},"size":"#));
+    assert!(text.contains("variant") && parse_text(&text).is_ok(), "the same key of different objects");
+}
+
+#[test]
+fn what_a_manifest_must_have_is_not_null() {
+    let answer = parse(&with(image(), "config", Value::Null));
+    assert!(matches!(answer, Err(ManifestError::MissingField { field: "config", .. })), "{answer:?}");
+    let answer = parse(&with(without(image(), "mediaType"), "config", Value::Null));
+    assert!(matches!(answer, Err(ManifestError::MissingField { field: "config", .. })), "{answer:?}");
+    let empty = parse(&with(index(), "manifests", Value::Null)).unwrap();
+    assert_eq!(empty.manifests, [], "so some writers say that a list is empty");
+}
+
+#[test]
 fn descriptors_that_are_not() {
     let good = descriptor("a/b", "x").to_string();
     let size = format!("\"size\":{}", 1);

@@ -156,7 +156,9 @@ impl From<PushRefused> for HostedError {
         let text: Arc<str> = refused.to_string().into();
         match refused {
             PushRefused::Missing { .. } => Self::ManifestBlobUnknown(text),
-            PushRefused::WrongSize { .. } | PushRefused::OtherType { .. } => Self::ManifestInvalid(text),
+            PushRefused::WrongSize { .. } | PushRefused::WrongType { .. } | PushRefused::OtherType { .. } => {
+                Self::ManifestInvalid(text)
+            }
             PushRefused::Channel { .. } => {
                 Self::Denied(format!("{text}; push the version's tag first, then set the channel to it").into())
             }

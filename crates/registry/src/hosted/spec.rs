@@ -10,7 +10,7 @@ use oci::{RegistryHost, RepoKey, Tag};
 use serde_json::Value;
 
 use super::channels::Channel;
-use super::gc::Untagged;
+use super::gc::{GcSettings, Untagged};
 use super::promotion::{Workflow, WorkflowRun};
 use crate::repositories::TagPattern;
 use crate::retention::RetentionSpec;
@@ -121,6 +121,14 @@ pub struct HostedSpec {
 }
 
 impl HostedSpec {
+    /// What becomes of untagged manifests here. Where nothing is deleted, nothing is collected either.
+    pub(crate) fn untagged(&self, settings: &GcSettings) -> Untagged {
+        match self.immutability {
+            Immutability::Whole => Untagged::Keep,
+            Immutability::OfTags => self.untagged.unwrap_or(settings.untagged),
+        }
+    }
+
     /// The repositories whose pushes are promoted to this one.
     pub(crate) fn takes_from(&self) -> impl Iterator<Item = &RepoKey> {
         let on_push = self.promote.iter().filter(|workflow| workflow.run == WorkflowRun::OnPush);

@@ -278,3 +278,37 @@ async fn limits_of_manifests_hold() {
     assert!(matches!(refused, Err(HostedError::TooLarge { limit: 600, .. })), "{refused:?}");
     assert_eq!(house.files().0, 4, "nothing of what was refused stays");
 }
+
+#[tokio::test]
+async fn an_immutable_repository_loses_nothing_untagged_whatever_holds_everywhere() {
+    let settings = GcSettings { untagged: transship_registry::Untagged::Delete, ..NO_LEASE };
+    let house = House::collecting(json!({ "immutable": true }), settings).await;
+    let mut digests = Vec::new();
+    for path in ["lab/app", "rel/app"] {
+        house.push(path, b"{}").await.unwrap();
+        digests.push(house.put(path, &image(&[])).await.unwrap().digest);
+    }
+    for _ in 0..3 {
+        house.gc_now().await;
+    }
+    assert!(!house.has_manifest("rel/app", &digests[1]).await, "elsewhere it went");
+    assert!(house.has_manifest("lab/app", &digests[0]).await);
+    assert!(house.has("lab/app", &Digest::sha256_of(b"{}")).await, "with all it needs");
+}
+
+#[tokio::test]
+async fn a_layer_that_need_not_be_here_is_kept_from_when_it_is() {
+    let house = House::collecting(json!({}), NO_LEASE).await;
+    house.push("lab/app", b"{}").await.unwrap();
+    let foreign = Digest::sha256_of(b"foreign");
+    let text = image(&[(&foreign, 7)])
+        .replace("application/vnd.oci.image.layer.v1.tar", "application/vnd.oci.image.layer.nondistributable.v1.tar");
+    let manifest = house.put("lab/app", &text).await.unwrap().digest;
+    // It comes later, as from a client that pushes such layers in the background.
+    house.push("lab/app", b"foreign").await.unwrap();
+    house.gc_now().await;
+    assert!(house.has("lab/app", &foreign).await);
+    house.delete("lab/app", &manifest.to_string()).await;
+    house.gc_now().await;
+    assert!(!house.has("lab/app", &foreign).await, "and no longer than that");
+}

@@ -1,13 +1,15 @@
 //! What follows pushes, without HTTP: that one push never holds up others, and that nothing is undone when a push is looked
 //! at a second time.
 
-use metadata::PromotionRow;
+use std::time::SystemTime;
+
+use metadata::{NewPromotion, PromotionRow};
 use oci::{Digest, Tag};
 use serde_json::{Value, json};
-use transship_registry::{PromotionState, Shown};
+use transship_registry::{PromotionState, Pusher, Rehearsal, Shown};
 
 use crate::harness::eventually_some;
-use crate::hosted::{House, metadata};
+use crate::hosted::{House, image, metadata};
 
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -89,7 +91,7 @@ async fn a_push_that_fails_again_and_again_is_refused_and_those_behind_it_are_pr
     });
     let house = house.await;
     assert_eq!(house.arrives("good").await, good);
-    assert!(house.refused("bad").await.contains("failed again and again"));
+    assert!(house.refused("bad").await.contains("promote it by hand once that is mended"));
     house.everything_is_handled().await;
 }
 
@@ -124,4 +126,54 @@ async fn a_push_that_is_looked_at_twice_undoes_nothing_that_people_did_since() {
     // The next version moves it on, as ever.
     let third = house.tag("lab/app", "v3.0.0", &labelled("core", 6)).await.unwrap();
     eventually_some("it follows", async || house.in_lab("stable").await.filter(|now| *now == third)).await;
+}
+
+#[tokio::test]
+async fn what_waits_ends_when_somebody_was_faster_or_a_repository_is_gone() {
+    let house = House::with(from_rel(&json!(["approved"]))).await;
+    house.push("rel/app", b"{}").await.unwrap();
+    house.tag("rel/app", "one", &labelled("core", 1)).await.unwrap();
+    let waiting = async |many: usize| (house.in_state(PromotionState::Waiting).await.len() == many).then_some(());
+    eventually_some("it waits", || waiting(1)).await;
+    let row = house.in_state(PromotionState::Waiting).await.remove(0);
+    // Nobody approved it when it was promoted by hand, past the workflow: the row of that promotion is all there is.
+    let by_hand = NewPromotion {
+        id: &"00-by-hand".parse().unwrap(),
+        from: (&row.from.0, &row.from.1),
+        from_reference: "one",
+        to: (&row.to.0, &row.to.1),
+        tag: &row.tag,
+        digest: &row.digest,
+        principal: "admin",
+        workflow: None,
+        rules: "[]",
+    };
+    house.metadata.promote(&by_hand, Rehearsal::No, &|_: &Tag| false).await.unwrap().unwrap();
+    let gone =
+        NewPromotion { id: &"01-gone".parse().unwrap(), from: (&"nowhere".parse().unwrap(), &row.from.1), ..by_hand };
+    let gone = PromotionRow::new(&gone, PromotionState::Waiting, SystemTime::now());
+    house.metadata.note_promotion(&gone).await.unwrap();
+    let image = "rel/app:one".parse().unwrap();
+    house.registry.promotions().approve(&image, String::new(), Pusher::Admin).await.unwrap();
+    eventually_some("nothing waits", || waiting(0)).await;
+    let ended = house.metadata.find_promotion(&row.id).await.unwrap().unwrap();
+    assert!(ended.reason.unwrap().contains("00-by-hand brought it meanwhile"));
+    assert_eq!(house.in_state(PromotionState::Done).await.len(), 1);
+    let ended = house.metadata.find_promotion(&gone.id).await.unwrap().unwrap();
+    assert!(ended.reason.unwrap().contains("no hosted repository any more"));
+}
+
+#[tokio::test]
+async fn a_layer_that_is_not_here_and_need_not_be_is_no_obstacle() {
+    let house = House::with(from_rel(&json!([]))).await;
+    house.push("rel/app", b"{}").await.unwrap();
+    let foreign = Digest::sha256_of(b"foreign");
+    let text = image(&[(&foreign, 7)]).replace("image.layer.v1.tar", "image.layer.nondistributable.v1.tar");
+    let pushed = house.tag("rel/app", "one", &text).await.unwrap();
+    assert_eq!(house.arrives("one").await, pushed);
+    // Here by now, it comes along, and is needed there too.
+    house.push("rel/app", b"foreign").await.unwrap();
+    house.tag("rel/app", "two", &text).await.unwrap();
+    house.arrives("two").await;
+    assert_eq!(house.read("lab/app", &foreign).await.unwrap(), "foreign");
 }

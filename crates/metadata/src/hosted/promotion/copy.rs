@@ -14,7 +14,8 @@ use super::{Place, PromotedTag, PromotionId, PromotionRefused, PromotionState};
 use crate::decode::Columns;
 use crate::encode::millis;
 use crate::error::MetadataError;
-use crate::hosted::events::{TagCause, TagMove};
+use crate::hosted::events::{self, TagCause, TagMove};
+use crate::hosted::garbage::{self, GarbageKind};
 use crate::hosted::manifests::{current, point_tag};
 use crate::hosted::tag_rules::{TagRules, may_point};
 use crate::metadata::Metadata;
@@ -69,7 +70,7 @@ pub struct Copied {
     pub tags: Vec<PromotedTag>,
     /// Where the tag pointed before.
     pub previous: Option<Digest>,
-    /// Tags of signatures that are immutable at the target and lead elsewhere there.
+    /// Tags of signatures that lead elsewhere at the target, and are the target's own or immutable there.
     pub left: Vec<Tag>,
 }
 
@@ -144,8 +145,10 @@ async fn copy_rows(
         if query.execute(&mut **transaction).await?.rows_affected() > 0 {
             copied.brought_blobs.push(*digest);
         }
+        garbage::pardon(transaction, GarbageKind::Link, promotion.to, digest).await?;
     }
     for digest in found.manifests.keys() {
+        garbage::pardon(transaction, GarbageKind::Manifest, promotion.to, digest).await?;
         let query = between(over_time::COPY_HOSTED_MANIFEST, promotion, digest).bind(millis(now));
         if query.bind(promotion.principal).execute(&mut **transaction).await?.rows_affected() > 0 {
             between(over_time::COPY_HOSTED_CHILDREN, promotion, digest).execute(&mut **transaction).await?;
@@ -199,14 +202,33 @@ async fn move_tags(
         if previous == Some(*digest) {
             continue;
         }
-        if previous.is_some() && rules.is_immutable(tag) {
-            copied.left.push(tag.clone());
-            continue;
+        if previous.is_some() && *tag != *promotion.tag {
+            // The target may have signatures of its own; what came from the same source is renewed from there.
+            if rules.is_immutable(tag) || !came_from_there(transaction, promotion, tag).await? {
+                copied.left.push(tag.clone());
+                continue;
+            }
         }
         point_tag(transaction, (repo, name, tag), digest, by).await?;
         copied.tags.push(PromotedTag { tag: tag.clone(), digest: *digest, previous });
     }
     Ok(())
+}
+
+/// Whether a promotion from the same source was the last to move a tag of the target.
+async fn came_from_there(
+    transaction: Transacting<'_>,
+    promotion: &NewPromotion<'_>,
+    tag: &Tag,
+) -> Result<bool, MetadataError> {
+    let (repo, name) = promotion.to;
+    let last = events::last_of(transaction, (repo, name, tag), 1).await?.pop();
+    let Some(id) = last.filter(|last| last.cause == TagCause::Promotion).and_then(|last| last.promotion) else {
+        return Ok(false);
+    };
+    let row = sqlx::query(over_time::FIND_PROMOTION).bind(id.as_str()).fetch_optional(&mut **transaction).await?;
+    let Some(row) = row.as_ref().map(record::promotion).transpose()? else { return Ok(false) };
+    Ok((&row.from.0, &row.from.1) == promotion.from)
 }
 
 async fn note(

@@ -151,9 +151,14 @@ impl Metadata {
         rows.iter().map(promotion).collect()
     }
 
-    /// At most `limit` promotions that wait, oldest first.
-    pub async fn waiting_promotions(&self, limit: u32) -> Result<Vec<PromotionRow>, MetadataError> {
-        let query = sqlx::query(over_time::WAITING_PROMOTIONS).bind(i64::from(limit));
+    /// At most `limit` promotions that wait behind `after`, oldest first.
+    pub async fn waiting_promotions(
+        &self,
+        after: Option<&PromotionId>,
+        limit: u32,
+    ) -> Result<Vec<PromotionRow>, MetadataError> {
+        let after = after.map_or("", PromotionId::as_str);
+        let query = sqlx::query(over_time::WAITING_PROMOTIONS).bind(after).bind(i64::from(limit));
         query.fetch_all(self.readers()).await?.iter().map(promotion).collect()
     }
 
@@ -178,12 +183,13 @@ impl Metadata {
 
     /// How many manifests and blobs a promotion brought, and the tags it moved.
     pub async fn promotion_details(&self, id: &PromotionId) -> Result<(u64, u64, Vec<PromotedTag>), MetadataError> {
-        let rows = sqlx::query(over_time::PROMOTION_BROUGHT).bind(id.as_str()).fetch_all(self.readers()).await?;
+        let rows = sqlx::query(over_time::COUNT_BROUGHT).bind(id.as_str()).fetch_all(self.readers()).await?;
         let (mut manifests, mut blobs) = (0, 0);
         for row in &rows {
-            match (Columns { table: "promotion_brought", row }.text("kind")?).as_str() {
-                "manifest" => manifests += 1,
-                _ => blobs += 1,
+            let columns = Columns { table: "promotion_brought", row };
+            match columns.text("kind")?.as_str() {
+                "manifest" => manifests = columns.count("brought")?,
+                _ => blobs = columns.count("brought")?,
             }
         }
         let rows = sqlx::query(over_time::PROMOTED_TAGS).bind(id.as_str()).fetch_all(self.readers()).await?;

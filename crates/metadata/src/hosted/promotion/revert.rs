@@ -1,21 +1,23 @@
 //! Taking a promotion back.
 //!
 //! Must not know bytes. Invariants: tags go back to what they pointed to; of what the promotion added, only that goes
-//! which nobody has pushed since and nothing else leads to.
+//! which nobody has pushed since or was told of, and nothing else leads to or refers to.
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
-use oci::{Digest, Tag};
+use oci::{Digest, RepoKey, RepositoryName, Tag};
 use sqlx::{Sqlite, Transaction};
 
 use super::record::{promoted_tag, promotion};
+use super::walk::referrers;
 use super::{Place, PromotedTag, PromotionId, PromotionRow, PromotionState};
 use crate::decode::Columns;
 use crate::encode::millis;
 use crate::error::MetadataError;
 use crate::hosted::deletes::remove_tag;
-use crate::hosted::events::{TagCause, TagMove};
+use crate::hosted::events::{EVENTS_KEPT, HostedTagEvent, TagCause, TagMove, last_of};
+use crate::hosted::garbage::{self, GarbageKind};
 use crate::hosted::manifests::{current, point_tag};
 use crate::metadata::Metadata;
 use crate::sql::{self, over_time};
@@ -116,7 +118,8 @@ async fn put_back(
     if now == *previous {
         return Ok(Ok(()));
     }
-    if now != Some(*digest) && !may_have_moved(tag) {
+    let as_it_was_left = now == Some(*digest) && is_as_left(transaction, row, tag).await?;
+    if !as_it_was_left && !may_have_moved(tag) {
         // The tag of a signature that was renewed since is its signer's affair.
         let own = *tag == row.tag;
         return Ok(if own { Err(RevertRefused::Moved { tag: tag.clone(), now }) } else { Ok(()) });
@@ -137,6 +140,36 @@ async fn put_back(
     Ok(Ok(()))
 }
 
+/// Whether the promotion was the last to move or push a tag, apart from later promotions that were taken back.
+async fn is_as_left(transaction: Transacting<'_>, row: &PromotionRow, tag: &Tag) -> Result<bool, MetadataError> {
+    let place = (&row.to.0, &row.to.1, tag);
+    let tagged_at = tagged_at(transaction, place).await?;
+    let events = last_of(transaction, place, EVENTS_KEPT).await?;
+    let pushed_again = events.first().is_none_or(|last| tagged_at.is_none_or(|at| at > last.happened_at));
+    let mut events = events.into_iter();
+    while let Some(event) = events.next() {
+        if event.cause != TagCause::Revert {
+            return Ok(!pushed_again
+                && event.cause == TagCause::Promotion
+                && event.promotion.as_ref() == Some(&row.id));
+        }
+        // What was taken back is as if it had not been.
+        let undone = |made: &HostedTagEvent| made.cause == TagCause::Promotion && made.promotion == event.promotion;
+        let _made = events.find(undone);
+    }
+    Ok(false)
+}
+
+/// When a tag was last pushed, or moved.
+async fn tagged_at(
+    transaction: Transacting<'_>,
+    (repo, name, tag): (&RepoKey, &RepositoryName, &Tag),
+) -> Result<Option<SystemTime>, MetadataError> {
+    let query = sqlx::query(over_time::TAGGED_AT).bind(repo.as_str()).bind(name.as_str()).bind(tag.as_str());
+    let row = query.fetch_optional(&mut **transaction).await?;
+    row.map(|row| Columns { table: "hosted_tags", row: &row }.time("tagged_at")).transpose()
+}
+
 /// Removes what only this promotion brought.
 async fn take_away(transaction: Transacting<'_>, row: &PromotionRow) -> Result<Reverted, MetadataError> {
     let place = (&row.to.0, &row.to.1);
@@ -153,14 +186,16 @@ async fn take_away(transaction: Transacting<'_>, row: &PromotionRow) -> Result<R
     }
     let mut holders = BTreeMap::new();
     for digest in candidates.keys() {
-        holders.insert(*digest, holders_of(transaction, place, digest).await?);
+        let mut by = holders_of(transaction, place, digest).await?;
+        by.extend(referrers(transaction, place, digest).await?);
+        holders.insert(*digest, by);
     }
-    // What stays holds its children, and keeps those that refer to it.
+    // What stays holds its children, keeps those that refer to it, and does not lose what it refers to.
     loop {
         let held = |digest: &Digest| {
-            let by_parent = holders.get(digest).into_iter().flatten().any(|holder| !candidates.contains_key(holder));
+            let by_another = holders.get(digest).into_iter().flatten().any(|holder| !candidates.contains_key(holder));
             let of_subject = candidates.get(digest).copied().flatten();
-            by_parent || of_subject.is_some_and(|subject| !candidates.contains_key(&subject))
+            by_another || of_subject.is_some_and(|subject| !candidates.contains_key(&subject))
         };
         let kept: Vec<Digest> = candidates.keys().copied().filter(held).collect();
         if kept.is_empty() {
@@ -182,11 +217,13 @@ async fn remove(
     for digest in &reverted.manifests {
         let query = sqlx::query(sql::DELETE_HOSTED_MANIFEST).bind(repo.as_str()).bind(name.as_str());
         query.bind(digest.to_string()).execute(&mut **transaction).await?;
+        garbage::pardon(transaction, GarbageKind::Manifest, (repo, name), digest).await?;
     }
     for digest in blobs {
         let query = sqlx::query(over_time::UNLINK_UNTOUCHED).bind(repo.as_str()).bind(name.as_str());
-        let query = query.bind(digest.to_string()).bind(millis(row.happened_at));
+        let query = query.bind(digest.to_string()).bind(millis(row.happened_at)).bind(millis(SystemTime::now()));
         if query.execute(&mut **transaction).await?.rows_affected() > 0 {
+            garbage::pardon(transaction, GarbageKind::Link, (repo, name), &digest).await?;
             reverted.blobs.push(digest);
         }
     }
@@ -201,7 +238,8 @@ async fn untouched(
     at: SystemTime,
 ) -> Result<Option<Option<Digest>>, MetadataError> {
     let query = sqlx::query(over_time::UNTOUCHED_MANIFEST).bind(repo.as_str()).bind(name.as_str());
-    let row = query.bind(digest.to_string()).bind(millis(at)).fetch_optional(&mut **transaction).await?;
+    let query = query.bind(digest.to_string()).bind(millis(at)).bind(millis(SystemTime::now()));
+    let row = query.fetch_optional(&mut **transaction).await?;
     row.map(|row| Columns { table: "hosted_manifests", row: &row }.parsed_unless_null("subject")).transpose()
 }
 

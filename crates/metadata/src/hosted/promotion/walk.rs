@@ -1,6 +1,6 @@
 //! Everything a manifest leads to under one name: children, blobs, referrers, and signatures found by their tags.
 //!
-//! Must not know where it will go. Invariant: bounded; what is missing is told, never left out.
+//! Must not know where it will go. Invariant: bounded; what is missing is told, never left out, unless it need not be there.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -79,18 +79,20 @@ async fn children(
     for row in query.bind(manifest.to_string()).fetch_all(&mut **transaction).await? {
         let columns = Columns { table: "hosted_children", row: &row };
         let digest: Digest = columns.parsed("digest")?;
+        let optional = columns.count("optional")? > 0;
         match (columns.count_unless_null("manifest_size")?, columns.count_unless_null("blob_size")?) {
             (Some(_), _) => manifests.push(digest),
             (None, Some(size)) => {
                 found.blobs.insert(digest, size);
             }
+            (None, None) if optional => {}
             (None, None) => return Ok(Err(PromotionRefused::Incomplete { digest, manifest: *manifest })),
         }
     }
     Ok(Ok(manifests))
 }
 
-async fn referrers(
+pub(super) async fn referrers(
     transaction: Transacting<'_>,
     (repo, name): Place<'_>,
     subject: &Digest,

@@ -61,7 +61,7 @@ impl Hosted {
         route: &HostedRoute,
         digest: &Digest,
     ) -> Result<bool, MetadataError> {
-        if route.repo.spec().untagged.unwrap_or(self.gc.settings().untagged) == Untagged::Keep {
+        if route.repo.spec().untagged(&self.gc.settings()) == Untagged::Keep {
             return Ok(true);
         }
         match self.metadata.manifest_lease(route.place(), digest).await? {

@@ -156,7 +156,7 @@ impl Run<'_> {
             let key = &repo.spec().key;
             report.repositories.push(GcRepository { repo_key: key.to_string(), ..GcRepository::default() });
             let Some(found) = report.repositories.last_mut() else { continue };
-            if repo.spec().untagged.unwrap_or(self.settings.untagged) == Untagged::Delete {
+            if repo.spec().untagged(&self.settings) == Untagged::Delete {
                 self.walk(key, GarbageKind::Manifest, found).await?;
             } else if self.mode == GcMode::Collect {
                 self.hosted.metadata.pardon_manifests(key).await?;

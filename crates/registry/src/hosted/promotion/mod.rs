@@ -17,7 +17,7 @@ mod workflow;
 
 use std::sync::Arc;
 
-use metadata::{ApprovalRow, Rehearsal};
+use metadata::{ApprovalRow, Rehearsal, Waiting};
 use metadata::{Copied, NewPromotion, PromotionFilter, PromotionId, PromotionRefused, PromotionRow, PromotionState};
 use oci::{Digest, RepoKey, Tag};
 
@@ -147,8 +147,16 @@ impl Promotions {
 
     /// The target had it all: by a former promotion, or by pushes, which is noted as a promotion that changed nothing.
     async fn already(&self, wanted: &NewPromotion<'_>, copied: &Copied) -> Result<Promoted, HostedError> {
-        if let Some(former) = self.core.metadata.latest_promotion_of(wanted, PromotionState::Done).await? {
-            return Ok(Promoted::Already(self.view(&former).await?));
+        let metadata = &self.core.metadata;
+        if let Some(former) = metadata.latest_promotion_of(wanted, PromotionState::Done).await? {
+            if wanted.workflow.is_some() {
+                // If it waited, somebody was faster by hand.
+                let reason = format!("promotion {} brought it meanwhile", former.id);
+                metadata.note_waiting(wanted.id, Waiting::Ends, &reason, wanted.rules).await?;
+            }
+            let view = self.view(&former).await?;
+            let reason = view::left(copied).or(view.reason);
+            return Ok(Promoted::Already(Promotion { reason, ..view }));
         }
         let row = PromotionRow {
             previous: copied.previous,
@@ -157,7 +165,7 @@ impl Promotions {
             bytes: copied.bytes,
             ..PromotionRow::new(wanted, PromotionState::Done, std::time::SystemTime::now())
         };
-        self.core.metadata.note_promotion(&row).await?;
+        metadata.note_promotion(&row).await?;
         Ok(Promoted::Already(self.view(&row).await?))
     }
 

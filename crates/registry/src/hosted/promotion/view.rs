@@ -136,5 +136,5 @@ pub(super) fn left(copied: &Copied) -> Option<String> {
         return None;
     }
     let tags: Vec<String> = copied.left.iter().map(ToString::to_string).collect();
-    Some(format!("tags that are immutable at the target and lead elsewhere stay: {}", tags.join(", ")))
+    Some(format!("tags of the target's own signatures, which lead elsewhere, stay as they are: {}", tags.join(", ")))
 }

@@ -52,8 +52,8 @@ impl Workflow {
     }
 }
 
-/// Promotions that wait and are looked at.
-const MOST_WAITING: u32 = 1000;
+/// Promotions that wait and are read at once.
+const PAGE: u32 = 500;
 /// Who promotes when a push does.
 const BY_ITSELF: &str = "workflow";
 
@@ -101,7 +101,7 @@ impl Promotions {
         targets.map(ends).collect()
     }
 
-    /// Notes of each target that a push is not promoted, because that failed again and again.
+    /// Notes of each target that a push is not promoted, because that failed.
     pub(super) async fn give_up(&self, event: &TagEventRow, error: &HostedError) -> Result<(), HostedError> {
         for ends in self.targets_of(event) {
             // Where even that cannot be found out, it is said all the same.
@@ -111,7 +111,7 @@ impl Promotions {
             }
             let (id, workflow) = (new_id(), ends.workflow());
             let promotion = NewPromotion { workflow: Some(&workflow), ..wanted(&ends, &id, "[]") };
-            let reason = Some(format!("it failed again and again: {error}; push the tag again, or promote it by hand"));
+            let reason = Some(format!("it failed: {error}; promote it by hand once that is mended"));
             let row = PromotionRow::new(&promotion, PromotionState::Refused, SystemTime::now());
             self.core.metadata.note_promotion(&PromotionRow { reason, ..row }).await?;
         }
@@ -194,39 +194,50 @@ impl Promotions {
         })
     }
 
-    /// Looks at everything that waits.
+    /// Looks at everything that waits. What fails for one is no reason to leave out those behind it.
     pub(super) async fn look_again(&self) -> Result<(), HostedError> {
-        for row in self.core.metadata.waiting_promotions(MOST_WAITING).await? {
-            let map = self.core.map().clone();
-            let find = |key: &RepoKey| map.hosted().get(key.as_ref()).cloned();
-            let (Some(from), Some(to)) = (find(&row.from.0), find(&row.to.0)) else { continue };
-            let ends = Ends {
-                from: HostedRoute { repo: from, name: row.from.1.clone() },
-                to: HostedRoute { repo: to, name: row.to.1.clone() },
-                tag: row.tag.clone(),
-                digest: row.digest,
-                reference: row.from_reference.clone(),
-            };
-            let gone = if self.points_elsewhere(&ends).await? {
-                Some("the tag points to something else by now")
-            } else if ends.to.repo.spec().promote.iter().all(|workflow| !workflow.is_about(&row.from.0, &row.tag)) {
-                Some("no workflow of the target is about it any more")
-            } else {
-                None
-            };
-            match gone {
-                Some(reason) => {
-                    self.core.metadata.note_waiting(&row.id, Waiting::Ends, reason, &row.rules).await?;
-                }
-                None => match self.decide(&ends, Some(&row)).await {
-                    Err(error @ HostedError::Damaged(_)) => {
+        let (mut after, mut looked) = (None, Ok(()));
+        loop {
+            let page = self.core.metadata.waiting_promotions(after.as_ref(), PAGE).await?;
+            let Some(last) = page.last().map(|row| row.id.clone()) else { return looked };
+            after = Some(last);
+            for row in &page {
+                match self.look_at(row).await {
+                    Err(HostedError::NoSpace) => return Err(HostedError::NoSpace),
+                    Err(error) => {
                         tracing::error!(promotion = %row.id, %error, "a promotion that waits cannot be looked at");
+                        // What is damaged stays so, and is said above.
+                        looked = looked.and(if matches!(error, HostedError::Damaged(_)) { Ok(()) } else { Err(error) });
                     }
-                    other => other?,
-                },
+                    Ok(()) => {}
+                }
             }
         }
-        Ok(())
+    }
+
+    async fn look_at(&self, row: &PromotionRow) -> Result<(), HostedError> {
+        let end = async |reason| {
+            self.core.metadata.note_waiting(&row.id, Waiting::Ends, reason, &row.rules).await.map_err(HostedError::from)
+        };
+        let map = self.core.map().clone();
+        let find = |key: &RepoKey| map.hosted().get(key.as_ref()).cloned();
+        let (Some(from), Some(to)) = (find(&row.from.0), find(&row.to.0)) else {
+            return end("its source or its target is no hosted repository any more").await;
+        };
+        let ends = Ends {
+            from: HostedRoute { repo: from, name: row.from.1.clone() },
+            to: HostedRoute { repo: to, name: row.to.1.clone() },
+            tag: row.tag.clone(),
+            digest: row.digest,
+            reference: row.from_reference.clone(),
+        };
+        if self.points_elsewhere(&ends).await? {
+            return end("the tag points to something else by now").await;
+        }
+        if ends.to.repo.spec().promote.iter().all(|workflow| !workflow.is_about(&row.from.0, &row.tag)) {
+            return end("no workflow of the target is about it any more").await;
+        }
+        self.decide(&ends, Some(row)).await
     }
 }
 

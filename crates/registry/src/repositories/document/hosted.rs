@@ -66,6 +66,10 @@ pub(crate) fn read_hosted(
     let untagged = read.section("gc", Reader::untagged).flatten();
     let immutable_tags = read.list("immutable_tags", TagPattern::parse);
     let immutability = if read.flag("immutable") == Some(true) { Immutability::Whole } else { Immutability::OfTags };
+    if immutability == Immutability::Whole && untagged == Some(Untagged::Delete) {
+        let message = "an immutable repository keeps everything, tagged or not; remove this, or immutable";
+        read.problem("gc.delete_untagged", message);
+    }
     let hosts = read.list("hosts", |text| text.parse::<RegistryHost>().map_err(|e| e.to_string()));
     let listen = read.list("listen", parse_listen);
     let channels = read.channels(immutability == Immutability::Whole);
@@ -233,6 +237,15 @@ mod tests {
         ];
         assert_eq!(found.len(), expected.len(), "{found:?}");
         assert!(found.iter().zip(expected).all(|(found, expected)| found.starts_with(expected)), "{found:?}");
+    }
+
+    #[test]
+    fn what_keeps_everything_cannot_collect_what_is_untagged() {
+        let both = json!({ "kind": "hosted", "immutable": true, "gc": { "delete_untagged": true } });
+        let found = read(&both).unwrap_err();
+        assert!(found.len() == 1 && found[0].starts_with("gc.delete_untagged: an immutable repository"), "{found:?}");
+        let kept = json!({ "kind": "hosted", "immutable": true, "gc": { "delete_untagged": false } });
+        assert!(read(&kept).is_ok());
     }
 
     #[test]
