@@ -102,6 +102,7 @@ statements! {
     INSERT_UPLOAD = "INSERT INTO upload_sessions (id, repo, name, principal, algorithm, acknowledged, touched_at) \
         VALUES ($1, $2, $3, $4, $5, $6, $7)";
     ACKNOWLEDGE_UPLOAD = "UPDATE upload_sessions SET acknowledged = $2, touched_at = $3 WHERE id = $1";
+    SHORTEN_UPLOAD = "UPDATE upload_sessions SET acknowledged = $2 WHERE id = $1 AND acknowledged > $2";
     DELETE_UPLOAD = "DELETE FROM upload_sessions WHERE id = $1";
     LIST_UPLOADS = "SELECT id, repo, name, principal, algorithm, acknowledged, touched_at FROM upload_sessions";
 
@@ -116,7 +117,9 @@ statements! {
     FIND_HOSTED_BLOB = "SELECT b.size_bytes, l.leased_until FROM hosted_links l JOIN hosted_blobs b ON b.digest = l.digest \
         WHERE l.repo = $1 AND l.name = $2 AND l.digest = $3";
     WHERE_HOSTED_BLOB_IS = "SELECT DISTINCT repo FROM hosted_links WHERE digest = $1";
-    HAS_HOSTED_BLOB = "SELECT 1 FROM hosted_blobs WHERE digest = $1";
+    HOSTED_BLOB_SIZE = "SELECT size_bytes FROM hosted_blobs WHERE digest = $1";
+    HAS_HOSTED_BLOBS = "SELECT 1 FROM hosted_blobs LIMIT 1";
+    KNOWN_HOSTED_BLOBS = "SELECT digest FROM hosted_blobs WHERE digest >= $1 AND digest < $2";
     FORGET_HOSTED_BLOB = "DELETE FROM hosted_blobs WHERE digest = $1 \
         AND NOT EXISTS (SELECT 1 FROM hosted_links l WHERE l.digest = $1) \
         AND NOT EXISTS (SELECT 1 FROM hosted_manifests m WHERE m.digest = $1)";
@@ -194,6 +197,12 @@ statements! {
         AND NOT EXISTS (SELECT 1 FROM hosted_manifests s \
             WHERE s.repo = $1 AND s.name = $2 AND s.digest = hosted_manifests.subject)";
     PARDON = "DELETE FROM hosted_condemned WHERE kind = $1 AND repo = $2 AND name = $3 AND digest = $4";
+    CONDEMNED_FILES = "SELECT digest, condemned_at FROM hosted_condemned \
+        WHERE kind = 'file' AND repo = '' AND name = '' AND digest >= $1 AND digest < $2";
+    CONDEMN_FILE = "INSERT INTO hosted_condemned (kind, repo, name, digest, condemned_at, run) \
+        VALUES ('file', '', '', $1, $2, $3) ON CONFLICT (kind, repo, name, digest) \
+        DO UPDATE SET condemned_at = excluded.condemned_at, run = excluded.run";
+    PARDON_FILE = "DELETE FROM hosted_condemned WHERE kind = 'file' AND repo = '' AND name = '' AND digest = $1";
     PARDON_MANIFESTS = "DELETE FROM hosted_condemned WHERE kind = 'manifest' AND repo = $1";
     PARDON_ALL = "DELETE FROM hosted_condemned";
     LEASE_LINK = "UPDATE hosted_links SET leased_until = CASE WHEN leased_until < $4 THEN $4 ELSE leased_until END \

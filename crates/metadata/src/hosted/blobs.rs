@@ -110,8 +110,13 @@ impl Metadata {
 
     /// Whether a blob is known, whoever links it.
     pub async fn has_hosted_blob(&self, digest: &Digest) -> Result<bool, MetadataError> {
-        let row = sqlx::query(sql::HAS_HOSTED_BLOB).bind(digest.to_string()).fetch_optional(self.readers()).await?;
-        Ok(row.is_some())
+        Ok(self.hosted_blob_size(digest).await?.is_some())
+    }
+
+    /// The bytes of a blob, whoever links it; `None` when it is not known.
+    pub async fn hosted_blob_size(&self, digest: &Digest) -> Result<Option<u64>, MetadataError> {
+        let row = sqlx::query(sql::HOSTED_BLOB_SIZE).bind(digest.to_string()).fetch_optional(self.readers()).await?;
+        row.map(|row| Columns { table: "hosted_blobs", row: &row }.count("size_bytes")).transpose()
     }
 }
 

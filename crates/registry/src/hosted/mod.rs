@@ -15,6 +15,7 @@ mod access;
 mod address;
 mod append;
 mod blobs;
+mod bond;
 mod catalog;
 mod channels;
 mod deletes;

@@ -41,6 +41,7 @@ struct Run<'a> {
     hosted: &'a Hosted,
     settings: GcSettings,
     mode: GcMode,
+    patience: GcPatience,
     grace: Duration,
     id: i64,
     stopping: &'a AtomicBool,
@@ -61,6 +62,7 @@ pub(crate) async fn collect(core: &Core, request: GcRequest, stopping: &AtomicBo
         hosted: &core.hosted,
         settings,
         mode: request.mode,
+        patience: request.patience,
         grace: if request.patience == GcPatience::None { Duration::ZERO } else { settings.grace },
         id: collector.next_run(),
         stopping,
@@ -148,6 +150,9 @@ impl Run<'_> {
     }
 
     async fn all(&mut self, repos: &[std::sync::Arc<HostedRepository>], report: &mut GcReport) -> Result<(), Stop> {
+        if self.mode == GcMode::Collect {
+            self.hosted.check_bond(self.patience).await?;
+        }
         if self.mode == GcMode::Collect && self.hosted.gc.clock.was_changed() {
             tracing::warn!("the clock was changed, or the machine slept: everything is held for another lease");
             self.hosted.metadata.hold_everything(self.settings.lease_until(SystemTime::now())).await?;
@@ -166,7 +171,7 @@ impl Run<'_> {
         if self.mode == GcMode::DryRun {
             return Ok(self.weigh().await?);
         }
-        let (left_overs, bytes) = self.hosted.sweep_orphans(self.stopping).await?;
+        let (left_overs, bytes) = self.hosted.sweep_orphans(self.grace, self.stopping).await?;
         report.left_overs = left_overs;
         self.freed = (self.freed.0 + left_overs.blobs, self.freed.1 + bytes);
         Ok(())
