@@ -6,7 +6,7 @@
 use std::time::SystemTime;
 
 use oci::{Digest, RepoKey, RepositoryName, UploadId};
-use sqlx::{Row as _, Sqlite, Transaction};
+use sqlx::{Sqlite, Transaction};
 
 use super::garbage::{self, GarbageKind};
 use crate::decode::Columns;
@@ -154,12 +154,13 @@ async fn is_linked_at(
             Ok(query.bind(digest.to_string()).fetch_optional(&mut **transaction).await?.is_some())
         }
         MountFrom::Anywhere(repos) => {
-            let query = sqlx::query(sql::WHERE_HOSTED_BLOB_IS).bind(digest.to_string());
-            let rows = query.fetch_all(&mut **transaction).await?;
-            Ok(rows.iter().any(|row| {
-                let key: Result<&str, _> = row.try_get("repo");
-                key.is_ok_and(|key| repos.iter().any(|repo| repo.as_str() == key))
-            }))
+            for repo in repos {
+                let query = sqlx::query(sql::IS_HOSTED_BLOB_IN).bind(digest.to_string()).bind(repo.as_str());
+                if query.fetch_optional(&mut **transaction).await?.is_some() {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
         }
     }
 }

@@ -118,7 +118,7 @@ impl Hosted {
         if let Err(error) = synced {
             tracing::error!(upload = %session.id, %error, "an upload could not be made durable and is given up");
             self.end(writing).await;
-            return Err(error);
+            return Err(error.upload_lost());
         }
         match poured {
             Err(Stop::Refused(error) | Stop::Lost(error)) => Err(error),

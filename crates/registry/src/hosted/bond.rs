@@ -41,14 +41,13 @@ impl Hosted {
         if one && known.is_some() && here.is_some() {
             return Ok(());
         }
-        let id = match known {
-            Some(id) => id,
-            None => {
-                let (id, _) = uuid::Uuid::new_v4().as_u64_pair();
-                let id = i64::try_from(id >> 1).unwrap_or_default();
-                self.metadata.set_store_id(id).await?;
-                id
-            }
+        let id = if let Some(id) = known {
+            id
+        } else {
+            let (id, _) = uuid::Uuid::new_v4().as_u64_pair();
+            let id = i64::try_from(id >> 1).unwrap_or_default();
+            self.metadata.set_store_id(id).await?;
+            id
         };
         Ok(self.uploads.set_store_id(&id.to_string()).await?)
     }

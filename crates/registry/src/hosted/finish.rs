@@ -171,7 +171,7 @@ impl Hosted {
                 Unpublished::Lost(error) => {
                     tracing::error!(%digest, %error, "an upload could not be made durable and is given up");
                     self.end(&mut writing).await;
-                    HostedError::from(error)
+                    HostedError::from(error).upload_lost()
                 }
             };
             return Err(error);

@@ -29,6 +29,7 @@ mod promotion;
 mod pulls;
 mod referrers;
 mod repository;
+mod room;
 mod sessions;
 mod spec;
 mod sweep;
