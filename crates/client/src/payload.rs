@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt as _, TryStreamExt as _};
+use url::Url;
 
 use crate::error::SharedError;
 
@@ -32,16 +33,32 @@ pub(crate) struct Streamed {
     bytes: Mutex<Option<OutgoingBytes>>,
     sent: Arc<AtomicU64>,
     failure: Arc<Mutex<Option<SharedError>>>,
+    next: Mutex<Option<Url>>,
 }
 
 impl Streamed {
     pub(crate) fn new(bytes: OutgoingBytes) -> Arc<Self> {
-        Arc::new(Self { bytes: Mutex::new(Some(bytes)), sent: Arc::default(), failure: Arc::default() })
+        Arc::new(Self {
+            bytes: Mutex::new(Some(bytes)),
+            sent: Arc::default(),
+            failure: Arc::default(),
+            next: Mutex::default(),
+        })
     }
 
     /// What failed where the bytes come from, if that is what broke the request.
     pub(crate) fn failure(&self) -> Option<SharedError> {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Notes that it was to be sent on to `next`, where it cannot be sent a second time.
+    pub(crate) fn send_on(&self, next: Url) {
+        *self.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(next);
+    }
+
+    /// Where it was to be sent on to.
+    pub(crate) fn sent_on(&self) -> Option<Url> {
+        self.next.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     fn take(&self) -> Option<reqwest::Body> {

@@ -101,6 +101,10 @@ pub(crate) async fn follow(
             }
             by = AnsweredBy::Elsewhere;
         }
+        if let Payload::Streamed(streamed) = &journey.body {
+            streamed.send_on(next);
+            return Err(reject(answer, "a redirect of what can be sent only once"));
+        }
         answer.record.complete();
         passed.push(Passed { status: answer.status, headers: std::mem::take(&mut answer.headers), to: next.clone() });
         url = next;

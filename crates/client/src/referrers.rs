@@ -4,6 +4,7 @@
 //! 303 (GHCR: to a web API with limits of its own) is never followed there; an outage is an error, and is never taken
 //! for "there are none"; lists are bounded in pages, bytes and entries.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -83,6 +84,8 @@ pub(crate) struct Capability {
     /// The profile says that asking is useless, or does harm.
     never: bool,
     missing_since: Arc<Mutex<Option<Instant>>>,
+    /// It has answered.
+    present: Arc<AtomicBool>,
 }
 
 impl Capability {
@@ -92,7 +95,7 @@ impl Capability {
             Support::Harmful | Support::Absent => true,
             Support::Native | Support::Partial | Support::Unknown => false,
         };
-        Self { never, missing_since: Arc::default() }
+        Self { never, missing_since: Arc::default(), present: Arc::default() }
     }
 
     fn is_missing(&self) -> bool {
@@ -132,6 +135,24 @@ impl RegistryClient {
             return Ok(ReferrersList { listed: Vec::new(), found: ReferrersFound::Nowhere });
         }
         self.referrers_by_tags(name, subject).await
+    }
+
+    /// Whether the registry keeps lists of referrers by itself; asked once, for `subject`.
+    pub(crate) async fn lists_referrers(&self, name: &RepositoryName, subject: &Digest) -> Result<bool, ClientError> {
+        let capability = self.referrers_capability();
+        if capability.is_missing() || capability.present.load(Ordering::Relaxed) {
+            return Ok(!capability.is_missing());
+        }
+        match self.referrers_by_api(name, subject).await {
+            Ok(_) => capability.present.store(true, Ordering::Relaxed),
+            // Refused to us alone, perhaps: no reason to keep a list of our own.
+            Err(error) if matches!(error.upstream_status(), Some(401 | 403)) => {}
+            Err(error) => {
+                self.judge(error)?;
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Lets pass what says that there is no such API; every other failure is one.

@@ -115,6 +115,11 @@ impl RegistryClient {
         self.inner.endpoint.label()
     }
 
+    /// Attempts for one call, the first included.
+    pub fn max_attempts(&self) -> u32 {
+        self.inner.config.max_attempts.max(1)
+    }
+
     pub(crate) fn config(&self) -> &UpstreamConfig {
         &self.inner.config
     }

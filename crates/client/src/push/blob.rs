@@ -20,6 +20,9 @@ use crate::upstream_error::read_start;
 /// A blob up to this size goes with the request that ends its upload.
 const SMALL: u64 = 256 * 1024;
 
+/// Most times in a row that a part is sent on to another address.
+const MOST_MOVES: u8 = 5;
+
 /// How a blob came to be in the registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BlobPushed {
@@ -62,7 +65,20 @@ impl RegistryClient {
         source: &dyn BlobSource,
         rule: UploadRule,
     ) -> Result<BlobPushed, UploadError> {
-        let upload = Upload { client: self, name, digest, size, from, source, rule, session: None, has: 0, attempt: 1 };
+        let upload = Upload {
+            client: self,
+            name,
+            digest,
+            size,
+            from,
+            source,
+            rule,
+            session: None,
+            has: 0,
+            attempt: 1,
+            moves: 0,
+            stalled: false,
+        };
         upload.run().await
     }
 }
@@ -79,6 +95,10 @@ struct Upload<'a> {
     /// How many bytes the registry has.
     has: u64,
     attempt: u32,
+    /// How often in a row a part was sent on to another address.
+    moves: u8,
+    /// The last part was taken, and nothing of it was kept.
+    stalled: bool,
 }
 
 impl Upload<'_> {
@@ -106,10 +126,14 @@ impl Upload<'_> {
     /// The next request; the outcome when it was the last.
     async fn step(&mut self) -> Result<Option<BlobPushed>, UploadError> {
         let attempt = self.client.retry().attempt(self.attempt);
+        self.stalled = false;
         let Some(session) = &mut self.session else {
-            match self.client.begin_upload(self.name, self.digest, self.from, attempt).await? {
-                Begun::Mounted => return Ok(Some(BlobPushed::Mounted)),
-                Begun::Session(session) => (self.session, self.has) = (Some(session), 0),
+            match self.client.begin_upload(self.name, self.digest, self.from, attempt).await {
+                Ok(Begun::Mounted) => return Ok(Some(BlobPushed::Mounted)),
+                Ok(Begun::Session(session)) => (self.session, self.has) = (Some(session), 0),
+                // Mounting is a favour: a registry that refuses it, or the other repository, still takes the bytes.
+                Err(error) if self.from.is_some() && !error.is_temporary() => self.from = None,
+                Err(error) => return Err(error.into()),
             }
             return Ok(None);
         };
@@ -122,6 +146,13 @@ impl Upload<'_> {
             self.client.finish_upload(self.name, session, self.digest, Payload::Nothing, attempt).await?;
             return Ok(Some(BlobPushed::Uploaded));
         }
+        self.send().await.map(|()| None)
+    }
+
+    /// Sends the next part.
+    async fn send(&mut self) -> Result<(), UploadError> {
+        let Some(session) = &mut self.session else { return Ok(()) };
+        let attempt = self.client.retry().attempt(self.attempt);
         let most = self.rule.chunk.map_or(u64::MAX, |chunk| chunk.max(session.chunk_min).max(1));
         let length = (self.size - self.has).min(most);
         let bytes = self.source.open(self.has).await.map_err(UploadError::Source)?;
@@ -129,10 +160,23 @@ impl Upload<'_> {
         let body = Payload::Streamed(streamed.clone());
         let part = Part { offset: self.has, length, is_whole: length == self.size, body };
         match self.client.send_part(self.name, session, part, attempt).await {
-            Ok(has) => self.has = has,
-            Err(error) => return Err(streamed.failure().map_or(error.into(), UploadError::Source)),
+            Ok(has) if has > self.has => (self.has, self.moves) = (has, 0),
+            Ok(has) => {
+                self.stalled = true;
+                return Err(self
+                    .client
+                    .protocol(format!("an upload that stays at {has} bytes, whatever is sent"))
+                    .into());
+            }
+            Err(error) => match streamed.sent_on() {
+                Some(next) if self.moves < MOST_MOVES => {
+                    session.go_on_at(next);
+                    self.moves += 1;
+                }
+                Some(_) | None => return Err(streamed.failure().map_or(error.into(), UploadError::Source)),
+            },
         }
-        Ok(None)
+        Ok(())
     }
 
     /// Finds out where to go on after a failure; returns it when there is no going on.
@@ -145,7 +189,7 @@ impl Upload<'_> {
         let lost = self.session.is_some() && matches!(refused.upstream_status(), Some(404 | 416));
         // 409 is one that still belongs to the request that broke off.
         let busy = self.session.is_some() && refused.upstream_status() == Some(409);
-        if !lost && !busy && !refused.is_temporary() {
+        if !lost && !busy && !self.stalled && !refused.is_temporary() {
             return self.give_up(error).await;
         }
         let Some(pause) = self.client.retry().pause_before_resuming(refused, failures) else {

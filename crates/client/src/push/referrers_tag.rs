@@ -12,6 +12,23 @@ use crate::manifests::ManifestFetch;
 use crate::registry_client::RegistryClient;
 
 impl RegistryClient {
+    /// Lists a manifest that is there already, where the registry does not list it by itself: whoever pushed it may have been
+    /// stopped before its tag was written.
+    pub async fn list_if_registry_does_not(
+        &self,
+        name: &RepositoryName,
+        digest: Digest,
+        bytes: &[u8],
+        facts: &ManifestFacts,
+    ) -> Result<(), ClientError> {
+        match &facts.subject {
+            Some(subject) if !self.lists_referrers(name, &subject.digest).await? => {
+                self.list_under_referrers_tag(name, digest, bytes, facts).await
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
     /// Lists a pushed manifest under the tag of its subject.
     pub async fn list_under_referrers_tag(
         &self,

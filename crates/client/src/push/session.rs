@@ -29,6 +29,13 @@ pub(super) struct Session {
     pub(super) chunk_min: u64,
 }
 
+impl Session {
+    /// Goes on at an address that the registry sent a part on to; whoever read it saw that it is of the same origin.
+    pub(super) fn go_on_at(&mut self, location: Url) {
+        self.location = location;
+    }
+}
+
 /// How an upload began.
 pub(super) enum Begun {
     /// The blob is there already: it was mounted.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::climate::Care;
 use super::snapshot::BreakerState;
 use super::window::Window;
 
@@ -56,6 +57,7 @@ enum Phase {
 /// One breaker.
 #[derive(Debug)]
 pub(super) struct Breaker {
+    care: Care,
     generation: u64,
     phase: Phase,
     /// How often it opened in this outage.
@@ -63,8 +65,8 @@ pub(super) struct Breaker {
 }
 
 impl Breaker {
-    pub(super) fn new(now: Instant) -> Self {
-        Self { generation: 0, phase: Phase::Closed { window: Window::new(now), since: now }, openings: 0 }
+    pub(super) fn new(now: Instant, care: Care) -> Self {
+        Self { care, generation: 0, phase: Phase::Closed { window: Window::new(now), since: now }, openings: 0 }
     }
 
     /// Lets one request pass, or says how long to wait.
@@ -83,7 +85,7 @@ impl Breaker {
 
     /// Takes in how the request of a ticket went.
     pub(super) fn settle(&mut self, ticket: Ticket, verdict: Verdict, now: Instant) {
-        if ticket.generation != self.generation {
+        if ticket.generation != self.generation || self.care == Care::Pressed {
             return;
         }
         match (&mut self.phase, verdict) {
@@ -150,7 +152,7 @@ mod tests {
     impl Bench {
         fn new() -> Self {
             let now = Instant::now();
-            Self { breaker: Breaker::new(now), now }
+            Self { breaker: Breaker::new(now, Care::Spared), now }
         }
 
         fn opened() -> Self {
@@ -196,6 +198,14 @@ mod tests {
         let mut nobody_knows = Bench::new();
         (0..100).for_each(|_| nobody_knows.one(Verdict::Unknown));
         assert_eq!(nobody_knows.breaker.state(nobody_knows.now), BreakerState::Closed);
+    }
+
+    #[test]
+    fn a_host_that_is_pressed_is_always_asked() {
+        let mut bench = Bench::new();
+        bench.breaker = Breaker::new(bench.now, Care::Pressed);
+        (0..100).for_each(|_| bench.one(Verdict::Failed));
+        assert_eq!(bench.breaker.state(bench.now), BreakerState::Closed);
     }
 
     #[test]

@@ -18,6 +18,17 @@ const MOST_HOSTS: usize = 1024;
 #[derive(Clone, Default)]
 pub struct Climate {
     hosts: Arc<Mutex<HashMap<String, Arc<HostWeather>>>>,
+    care: Care,
+}
+
+/// What is done for hosts that fail.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Care {
+    /// They are left alone for a while, and retries stay a fraction of requests: many callers stand behind this process.
+    #[default]
+    Spared,
+    /// They are asked as often as each call may: behind this process stands one person who said how often.
+    Pressed,
 }
 
 /// What is known of hosts is no setting: configurations that differ in nothing else are equal.
@@ -36,6 +47,13 @@ impl std::fmt::Debug for Climate {
 }
 
 impl Climate {
+    /// For a command that somebody waits for: without circuit breakers and retry budgets, so that nothing but the number of
+    /// attempts ends it. Hosts that ask for a wait are heeded all the same.
+    #[must_use]
+    pub fn of_one_command() -> Self {
+        Self { hosts: Arc::default(), care: Care::Pressed }
+    }
+
     /// The weather at the host of a URL.
     pub(crate) fn at(&self, url: &Url) -> Arc<HostWeather> {
         let key = url.origin().ascii_serialization();
@@ -43,7 +61,7 @@ impl Climate {
         if let Some(host) = hosts.get(&key) {
             return host.clone();
         }
-        let host = Arc::new(HostWeather::new(&authority(url).unwrap_or_default()));
+        let host = Arc::new(HostWeather::new(&authority(url).unwrap_or_default(), self.care));
         if hosts.len() >= MOST_HOSTS {
             hosts.retain(|_, host| Arc::strong_count(host) > 1 || host.is_stormy());
         }

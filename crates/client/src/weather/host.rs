@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::admission::{Admission, Question};
 use super::blocks::{Blocks, Cost};
 use super::breaker::Breaker;
+use super::climate::Care;
 use super::ewma::{Ewma, Latencies};
 use super::rate_limit::{RateLimit, RateLimitTrack};
 use super::rate_limit_headers::Stated;
@@ -29,6 +30,7 @@ const MOST_ACCOUNTS: usize = 1024;
 pub(crate) struct HostWeather {
     /// `host[:port]`.
     pub(super) label: Arc<str>,
+    care: Care,
     state: Mutex<State>,
 }
 
@@ -72,10 +74,10 @@ impl State {
 }
 
 impl HostWeather {
-    pub(super) fn new(label: &str) -> Self {
+    pub(super) fn new(label: &str, care: Care) -> Self {
         let now = Instant::now();
         let state = State {
-            breaker: Breaker::new(now),
+            breaker: Breaker::new(now, care),
             blocks: Blocks::default(),
             latency: Ewma::default(),
             errors: Ewma::default(),
@@ -84,7 +86,7 @@ impl HostWeather {
             rate_limits: HashMap::new(),
             names: HashMap::new(),
         };
-        Self { label: label.into(), state: Mutex::new(state) }
+        Self { label: label.into(), care, state: Mutex::new(state) }
     }
 
     /// Lets a request out, or says why not and until when.
@@ -110,7 +112,7 @@ impl HostWeather {
 
     /// Whether one more retry keeps them a fraction of all requests. Counts it if so.
     pub(crate) fn may_retry(&self) -> bool {
-        self.change(|state| state.budget.spend(Instant::now()))
+        self.care == Care::Pressed || self.change(|state| state.budget.spend(Instant::now()))
     }
 
     /// Gives an account the name under which it is reported.

@@ -2,12 +2,16 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
-use client::{BlobPushed, BlobSource, BlobStream, ClientError, SharedError, SubjectListed, UploadError, UploadRule};
+use client::{
+    Backoff, BlobPushed, BlobSource, BlobStream, ClientError, Climate, SharedError, SubjectListed, UploadError,
+    UploadRule, UpstreamConfig,
+};
 use futures_util::future::BoxFuture;
 use futures_util::{StreamExt as _, stream};
-use oci::{Digest, MediaType};
+use oci::{Digest, ManifestFacts, MediaType};
 use serde_json::json;
 
 use crate::support::*;
@@ -182,4 +186,111 @@ async fn a_manifest_is_pushed_as_it_is_and_another_digest_is_noticed() {
     assert_eq!((seen.body.as_str(), seen.header("content-type")), (MANIFEST, Some(MANIFEST_TYPE)));
     let other = client.push_manifest(&name(), &digest().into(), &MediaType::OCI_IMAGE_INDEX, &bytes).await;
     assert!(matches!(other, Err(ClientError::DigestMismatch { .. })), "{other:?}");
+}
+
+#[tokio::test]
+async fn an_upload_that_never_gets_on_is_given_up() {
+    let server = Server::start(|seen| match seen.method.as_str() {
+        "POST" => begun(),
+        "PATCH" => Reply::new(202, &[("range", "0-0")], ""),
+        "GET" => Reply::new(204, &[("range", "0-0")], ""),
+        _ => Reply::new(404, &[], ""),
+    })
+    .await;
+    let error = push(&anonymous(&server), &text()).await.unwrap_err();
+    assert!(error.to_string().contains("stays at 0 bytes"), "{error}");
+    let count = |method: &str| server.seen().iter().filter(|seen| seen.method == method).count();
+    assert_eq!((count("PATCH"), count("DELETE")), (3, 1));
+}
+
+#[tokio::test]
+async fn a_mount_that_is_refused_is_an_upload() {
+    for status in [403, 404] {
+        let server = Server::start(move |seen| match seen.method.as_str() {
+            "POST" if seen.target.contains("mount=") => Reply::new(status, &[], ""),
+            "POST" => begun(),
+            "PATCH" => Reply::new(202, &[("range", &format!("0-{}", SIZE - 1))], ""),
+            _ => Reply::new(201, &[], ""),
+        })
+        .await;
+        let (digest, from) = (digest_of_text(), "team/base".parse().unwrap());
+        let pushed = anonymous(&server)
+            .push_blob(&name(), (&digest, SIZE as u64), Some(&from), &text(), UploadRule::default())
+            .await;
+        assert_eq!(pushed.unwrap(), BlobPushed::Uploaded, "{status}");
+    }
+}
+
+#[tokio::test]
+async fn a_part_is_sent_again_where_the_registry_sends_it_on_to() {
+    let server = Server::start(|seen| match (seen.method.as_str(), seen.path()) {
+        ("POST", _) => begun(),
+        ("PATCH", "/v2/library/alpine/blobs/uploads/1") => Reply::redirect("/node2/uploads/1?state=z"),
+        ("PATCH", "/node2/uploads/1") => Reply::new(202, &[("range", &format!("0-{}", SIZE - 1))], ""),
+        ("PUT", "/node2/uploads/1") => Reply::new(201, &[], ""),
+        _ => Reply::new(404, &[], ""),
+    })
+    .await;
+    assert_eq!(push(&anonymous(&server), &text()).await.unwrap(), BlobPushed::Uploaded);
+    let sent = server.seen_at("/node2/uploads/1");
+    assert_eq!((sent.len(), sent[0].body.len()), (2, SIZE), "all of it, once");
+    assert!(sent[1].target.contains("state=z&digest="), "{}", sent[1].target);
+
+    let round = Server::start(|seen| match seen.method.as_str() {
+        "POST" => begun(),
+        "PATCH" => Reply::redirect(&seen.target),
+        _ => Reply::new(404, &[], ""),
+    })
+    .await;
+    push(&anonymous(&round), &text()).await.unwrap_err();
+    assert!(round.seen().iter().filter(|seen| seen.method == "PATCH").count() < 30, "it does not go round for ever");
+}
+
+#[tokio::test]
+async fn a_command_waits_for_a_registry_as_often_as_it_was_told() {
+    let failing = |left: usize| {
+        let left = AtomicUsize::new(left);
+        move |seen: &Seen| match seen.method.as_str() {
+            "POST" if left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok() => {
+                Reply::new(503, &[], "")
+            }
+            "POST" => begun(),
+            "PATCH" => Reply::new(202, &[("range", &format!("0-{}", SIZE - 1))], ""),
+            "PUT" => Reply::new(201, &[], ""),
+            _ => Reply::new(404, &[], ""),
+        }
+    };
+    let backoff = Backoff { base: Duration::from_millis(1), max: Duration::from_millis(2) };
+    let pressing = |server: &Server, max_attempts| {
+        client(UpstreamConfig { climate: Climate::of_one_command(), max_attempts, backoff, ..config(server) })
+    };
+    let server = Server::start(failing(40)).await;
+    assert_eq!(push(&pressing(&server, 51), &text()).await.unwrap(), BlobPushed::Uploaded);
+    let server = Server::start(failing(40)).await;
+    let error = push(&pressing(&server, 30), &text()).await.unwrap_err();
+    assert!(error.to_string().contains("503"), "the reason is said: {error}");
+}
+
+#[tokio::test]
+async fn a_referrer_that_is_there_is_listed_where_the_registry_does_not() {
+    let subject = json!({ "mediaType": MANIFEST_TYPE, "digest": digest(), "size": 2 });
+    let bytes = json!({ "schemaVersion": 2, "mediaType": MANIFEST_TYPE, "manifests": [], "subject": subject });
+    let bytes = bytes.to_string();
+    let facts = ManifestFacts::parse(bytes.as_bytes(), None).unwrap();
+    for (status, listed) in [(404, 2), (200, 0)] {
+        let server = Server::start(move |seen| match seen.method.as_str() {
+            "GET" if seen.path().contains("/referrers/") => Reply::new(status, &[], r#"{"manifests":[]}"#),
+            "PUT" => Reply::new(201, &[], ""),
+            _ => Reply::new(404, &[], ""),
+        })
+        .await;
+        let client = anonymous(&server);
+        for _ in 0..2 {
+            let digest = Digest::sha256_of(bytes.as_bytes());
+            client.list_if_registry_does_not(&name(), digest, bytes.as_bytes(), &facts).await.unwrap();
+        }
+        let seen = server.seen();
+        assert_eq!(seen.iter().filter(|seen| seen.method == "PUT").count(), listed, "{seen:?}");
+        assert_eq!(seen.iter().filter(|seen| seen.path().contains("/referrers/")).count(), 1, "asked once");
+    }
 }
