@@ -14,6 +14,9 @@ pub const REF_NAME: &str = "org.opencontainers.image.ref.name";
 /// The annotation by which containerd and docker name an image in full.
 pub const NAME_OF_IMAGE: &str = "io.containerd.image.name";
 
+/// Our own annotation: the repository that the image was taken from, `KEY/NAME` or `HOST/NAME`.
+pub const REPOSITORY: &str = "dev.transship.repository";
+
 /// One image of a layout.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
@@ -55,7 +58,18 @@ impl Entry {
         self.name() == Some(name) || self.annotation(NAME_OF_IMAGE) == Some(name)
     }
 
-    fn annotation(&self, key: &str) -> Option<&str> {
+    /// The same with an annotation more.
+    #[must_use]
+    pub fn with_annotation(mut self, key: &str, value: &str) -> Self {
+        let annotations = self.document.entry("annotations").or_insert_with(|| json!({}));
+        if let Value::Object(annotations) = annotations {
+            annotations.insert(key.to_owned(), json!(value));
+        }
+        self
+    }
+
+    /// What an annotation says.
+    pub fn annotation(&self, key: &str) -> Option<&str> {
         self.document.get("annotations")?.get(key)?.as_str()
     }
 }

@@ -10,7 +10,7 @@ mod read;
 mod write;
 
 pub use error::ArchiveError;
-pub use index::{Entry, NAME_OF_IMAGE, REF_NAME};
+pub use index::{Entry, NAME_OF_IMAGE, REF_NAME, REPOSITORY};
 pub use read::{ImageFiles, Place};
 pub use write::{DockerImage, LayoutWriter, Partial, pack};
 

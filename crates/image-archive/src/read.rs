@@ -6,6 +6,7 @@
 mod docker;
 mod files;
 mod tar_index;
+mod tar_walk;
 
 use std::collections::HashMap;
 use std::io::Read as _;

@@ -2,9 +2,11 @@
 //!
 //! Must not know where the bytes come from.
 
+mod bring;
 mod layout;
 mod pack;
 mod partial;
+mod reach;
 
 pub use self::layout::LayoutWriter;
 pub use self::pack::{DockerImage, pack};

@@ -95,7 +95,8 @@ fn saved(path: &Path, list: &str) {
         header.set_mode(0o644);
         tar.append_data(&mut header, name, bytes).unwrap();
     };
-    put("config.json", b"{}");
+    let plain = Digest::sha256_of(b"plain layer");
+    put("config.json", format!(r#"{{"rootfs":{{"diff_ids":["{plain}","{plain}","{plain}"]}}}}"#).as_bytes());
     put("a/layer.tar", b"plain layer");
     put("c/layer.tar", &[0x1f, 0x8b, 8, 0]);
     put("manifest.json", list.as_bytes());

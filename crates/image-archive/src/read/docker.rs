@@ -1,11 +1,11 @@
 //! Archives of `docker save` from before docker 25: a list of configurations and layers, without any manifest.
 //!
 //! Must not know registries. Invariants: a manifest is made for each image, the same for the same archive; configurations and
-//! layers stay byte for byte, and are hashed before they are named.
+//! layers stay byte for byte, and are hashed before they are named; what the archive says of their hashes is true.
 
 use std::collections::HashMap;
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use oci::{Descriptor, Digest, DigestAlgorithm, Digester, MediaType};
 use serde::Deserialize;
@@ -20,6 +20,9 @@ const TAR: &str = "application/vnd.oci.image.layer.v1.tar";
 const PIECE: usize = 256 * 1024;
 /// Most layers and images taken together.
 const MAX_FILES: usize = 20_000;
+
+/// Largest configuration read.
+const MAX_CONFIG: u64 = 16 * 1024 * 1024;
 
 /// What was made of an archive without manifests.
 #[derive(Debug, Default)]
@@ -52,6 +55,19 @@ struct Saved {
     layers: Option<Vec<String>>,
 }
 
+/// A configuration, as far as it says what the layers are.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Config {
+    rootfs: Root,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Root {
+    diff_ids: Vec<Digest>,
+}
+
 /// Makes manifests for the images of an archive.
 pub(super) fn read(path: &Path, files: &Files, list: &[u8]) -> Result<(Vec<Entry>, Made), ArchiveError> {
     let broken = |what: String| ArchiveError::broken(path, what);
@@ -64,10 +80,16 @@ pub(super) fn read(path: &Path, files: &Files, list: &[u8]) -> Result<(Vec<Entry
     let mut entries = Vec::new();
     for image in saved {
         let config = hashed.descriptor(&image.config, CONFIG)?;
+        let names = image.layers.unwrap_or_default();
+        let diff_ids = hashed.diff_ids(&image.config, &config.digest, names.len())?;
         let mut layers = Vec::new();
-        for layer in image.layers.unwrap_or_default() {
-            let suffix = hashed.compression(&layer)?;
-            layers.push(hashed.descriptor(&layer, &format!("{TAR}{suffix}"))?);
+        for (layer, diff_id) in names.iter().zip(&diff_ids) {
+            let suffix = hashed.compression(layer)?;
+            let descriptor = hashed.descriptor(layer, &format!("{TAR}{suffix}"))?;
+            if suffix.is_empty() {
+                hashed.check(layer, diff_id, &descriptor.digest)?;
+            }
+            layers.push(descriptor);
         }
         let media_type = MediaType::OCI_IMAGE_MANIFEST;
         let manifest = json!({ "schemaVersion": 2, "mediaType": media_type, "config": config, "layers": layers });
@@ -94,9 +116,39 @@ impl Hashed<'_> {
     fn place(&self, name: &str) -> Result<Place, ArchiveError> {
         let found = self.files.find(name)?;
         found.ok_or_else(|| {
-            let shown: String = name.chars().filter(|c| !c.is_control()).take(120).collect();
-            ArchiveError::broken(self.path, format!("manifest.json names {shown}, which is not in the archive"))
+            let what = format!("manifest.json names {}, which is not in the archive", shown(name));
+            ArchiveError::broken(self.path, what)
         })
+    }
+
+    /// What the layers hash to when they are not compressed, by the configuration that hashed to `digest`.
+    fn diff_ids(&self, name: &str, digest: &Digest, layers: usize) -> Result<Vec<Digest>, ArchiveError> {
+        // docker calls it by its digest.
+        let named = name.strip_suffix(".json").and_then(|hex| format!("sha256:{hex}").parse::<Digest>().ok());
+        if let Some(named) = named {
+            self.check(name, &named, digest)?;
+        }
+        let broken = |what: String| ArchiveError::broken(&self.member(name), what);
+        let bytes = self.files.document(name, MAX_CONFIG)?;
+        let config: Config = serde_json::from_slice(&bytes)
+            .map_err(|error| broken(format!("the configuration cannot be read: {error}")))?;
+        let known = config.rootfs.diff_ids;
+        if known.len() == layers {
+            return Ok(known);
+        }
+        Err(broken(format!("the configuration knows {} layers, manifest.json lists {layers}", known.len())))
+    }
+
+    fn check(&self, name: &str, expected: &Digest, actual: &Digest) -> Result<(), ArchiveError> {
+        if expected == actual || expected.algorithm() != actual.algorithm() {
+            return Ok(());
+        }
+        let (expected, actual) = (Box::new(*expected), Box::new(*actual));
+        Err(ArchiveError::Mismatch { path: self.member(name), expected, actual })
+    }
+
+    fn member(&self, name: &str) -> PathBuf {
+        self.path.join(shown(name))
     }
 
     fn descriptor(&mut self, name: &str, media_type: &str) -> Result<Descriptor, ArchiveError> {
@@ -138,4 +190,8 @@ impl Hashed<'_> {
             _ => "",
         })
     }
+}
+
+fn shown(name: &str) -> String {
+    name.chars().filter(|c| !c.is_control()).take(120).collect()
 }

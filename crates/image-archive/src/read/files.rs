@@ -61,16 +61,31 @@ impl Files {
                 if !tar_index::is_inside(name) {
                     return Ok(None);
                 }
-                let file = folder.join(name);
-                match file.symlink_metadata() {
-                    Ok(found) if found.is_file() => Ok(Some(Place { file, offset: 0, size: found.len() })),
-                    Ok(_) => Err(ArchiveError::broken(&file, "it is not a regular file")),
-                    Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-                        Ok(None)
-                    }
-                    Err(error) => Err(ArchiveError::io(&file)(error)),
-                }
+                below(folder, name)
             }
         }
     }
+}
+
+/// A regular file below a folder; on the way to it no link is followed either.
+fn below(folder: &Path, name: &str) -> Result<Option<Place>, ArchiveError> {
+    let mut file = folder.to_owned();
+    let mut parts = name.split('/').peekable();
+    while let Some(part) = parts.next() {
+        file.push(part);
+        let found = match file.symlink_metadata() {
+            Ok(found) => found,
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                return Ok(None);
+            }
+            Err(error) => return Err(ArchiveError::io(&file)(error)),
+        };
+        match parts.peek() {
+            None if found.is_file() => return Ok(Some(Place { file, offset: 0, size: found.len() })),
+            None => return Err(ArchiveError::broken(&file, "it is not a regular file")),
+            Some(_) if found.is_symlink() => return Err(ArchiveError::broken(&file, "it is a link, and no folder")),
+            Some(_) => {}
+        }
+    }
+    Ok(None)
 }

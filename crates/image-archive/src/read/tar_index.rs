@@ -7,6 +7,7 @@ use std::fs::File;
 use std::path::Path;
 
 use super::Members;
+use super::tar_walk::{Member, Walk};
 use crate::error::ArchiveError;
 use crate::{DOCKER_LIST, INDEX};
 
@@ -19,27 +20,25 @@ const MAX_LINKS: usize = 4;
 pub(super) fn members(path: &Path) -> Result<Members, ArchiveError> {
     let broken = |what: String| ArchiveError::broken(path, what);
     let file = File::open(path).map_err(ArchiveError::io(path))?;
-    let mut archive = tar::Archive::new(file);
-    let entries = archive.entries_with_seek().map_err(ArchiveError::io(path))?;
+    let mut walk = Walk::new(file).map_err(ArchiveError::io(path))?;
     let (mut members, mut links) = (Members::new(), Vec::new());
-    for entry in entries {
-        let entry = entry.map_err(|error| broken(format!("it is no tar file that can be read: {error}")))?;
+    while let Some(member) = walk.next().map_err(broken)? {
         if members.len() + links.len() >= MAX_MEMBERS {
             return Err(broken(format!("it has more than {MAX_MEMBERS} members")));
         }
-        let name = inside(&entry.path_bytes()).map_err(broken)?;
-        let kind = entry.header().entry_type();
+        let Member { name, link, kind, offset, size } = member;
+        let name = inside(&name).map_err(broken)?;
         if kind.is_dir() {
             continue;
         }
         if kind.is_symlink() || kind.is_hard_link() {
-            let target = entry.link_name_bytes().ok_or_else(|| broken(format!("the link {name} leads nowhere")))?;
+            let target = link.ok_or_else(|| broken(format!("the link {name} leads nowhere")))?;
             links.push((name.clone(), target_of(&name, &target, kind.is_symlink()).map_err(broken)?));
         } else if kind.is_file() || kind.is_contiguous() {
             if [INDEX, DOCKER_LIST].contains(&name.as_str()) && members.contains_key(&name) {
                 return Err(broken(format!("it has {name} twice")));
             }
-            members.insert(name, (entry.raw_file_position(), entry.size()));
+            members.insert(name, (offset, size));
         } else {
             return Err(broken(format!("{name} is neither a file nor a folder nor a link")));
         }

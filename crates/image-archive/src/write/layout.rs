@@ -38,7 +38,10 @@ impl LayoutWriter {
         }
         let writer = Self { folder: folder.to_owned(), _lock: lock };
         if !folder.join(LAYOUT).exists() {
-            if folder.read_dir().map_err(ArchiveError::io(folder))?.next().is_some() {
+            // A run that was stopped right at its beginning left this one.
+            let left = format!(".{LAYOUT}.new");
+            let mut found = folder.read_dir().map_err(ArchiveError::io(folder))?.flatten();
+            if found.any(|found| found.file_name() != left.as_str()) {
                 let what = "the folder is neither empty nor an OCI image layout".to_owned();
                 return Err(ArchiveError::NotImages { path: folder.to_owned(), what });
             }

@@ -1,8 +1,9 @@
 //! A layout as one tar file, with docker's own list beside the index where docker is to read it.
 //!
 //! Must not know compression: layers are as they are. Invariants: the same layout gives the same bytes; the file has its
-//! name only when it is whole.
+//! name only when it is whole; of the folder's blobs it has those that the index leads to, not what other runs left.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
@@ -10,6 +11,7 @@ use std::path::{Path, PathBuf};
 use oci::Digest;
 use serde_json::{Value, json};
 
+use super::reach;
 use crate::error::ArchiveError;
 use crate::{BLOBS, DOCKER_LIST, INDEX, LAYOUT, blob_name};
 
@@ -26,6 +28,7 @@ pub struct DockerImage {
 
 /// Writes the layout in `folder` to `file`. `docker`: the images of docker's list; none, and there is no list.
 pub fn pack(folder: &Path, file: &Path, docker: &[DockerImage]) -> Result<(), ArchiveError> {
+    let reached = reach::from_index(folder)?;
     let name = file.file_name().unwrap_or_default().to_string_lossy();
     let new = file.with_file_name(format!(".{name}.new"));
     let write = || {
@@ -34,7 +37,7 @@ pub fn pack(folder: &Path, file: &Path, docker: &[DockerImage]) -> Result<(), Ar
             let list = docker_list(docker).to_string();
             append(&mut tar, DOCKER_LIST, list.len() as u64, list.as_bytes())?;
         }
-        for member in members(folder)? {
+        for member in members(folder, &reached)? {
             let source = File::open(folder.join(&member))?;
             let size = source.metadata()?.len();
             append(&mut tar, &member, size, source)?;
@@ -57,13 +60,13 @@ fn append<W: Write>(tar: &mut tar::Builder<W>, name: &str, size: u64, bytes: imp
 }
 
 /// The files of a layout, documents first: who reads a stream knows what comes.
-fn members(folder: &Path) -> io::Result<Vec<String>> {
+fn members(folder: &Path, reached: &HashSet<Digest>) -> io::Result<Vec<String>> {
     let mut all = vec![LAYOUT.to_owned(), INDEX.to_owned()];
     for algorithm in sorted(&folder.join(BLOBS))? {
         let Some(kind) = algorithm.file_name().and_then(|name| name.to_str()) else { continue };
         for blob in sorted(&algorithm)? {
             let digest = blob.file_name().and_then(|name| format!("{kind}:{}", name.to_str()?).parse::<Digest>().ok());
-            all.extend(digest.map(|digest| blob_name(&digest)));
+            all.extend(digest.filter(|digest| reached.contains(digest)).map(|digest| blob_name(&digest)));
         }
     }
     Ok(all)

@@ -8,7 +8,6 @@ mod approvals;
 mod blobs;
 mod deletes;
 mod events;
-mod files;
 mod garbage;
 mod listing;
 mod manifests;

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use oci::Platform;
 
+use super::files::is_stdin;
+
 const CODES: &str = "
 Exit codes: 0 done, 1 anything else, 2 the command line is wrong, 3 no such image or file, 4 a login is missing or refused,
 5 content is not what its digest says, 6 some images failed and the others are done, 8 the registry cannot be reached.";
@@ -103,6 +105,16 @@ pub(crate) struct Moving {
     pub(crate) quiet: bool,
 }
 
+/// Of what begins with a dash, standard input alone is no flag.
+fn archive(text: &str) -> Result<String, String> {
+    match text {
+        flag if flag.starts_with('-') && !is_stdin(flag) => {
+            Err("it is a flag, and no file; write ./ before a name".to_owned())
+        }
+        file => Ok(file.to_owned()),
+    }
+}
+
 fn size(text: &str) -> Result<u64, String> {
     registry::parse_size(text).map(|size| size.max(1))
 }
@@ -114,8 +126,8 @@ pub(crate) struct PushArgs {
     /// Push from this OCI image layout, a folder or a tar file; behind a colon the image's name in it
     #[arg(long, value_name = "DIR[:REF]")]
     pub(crate) oci_layout: Option<String>,
-    /// Push from this archive of `docker save`; - is standard input
-    #[arg(long, value_name = "FILE[:REF]")]
+    /// Push from this archive of `docker save`; - is standard input, -:REF an image of it
+    #[arg(long, value_name = "FILE[:REF]", allow_hyphen_values = true, value_parser = archive)]
     pub(crate) docker_archive: Option<String>,
     /// Where to: KEY/NAME:TAG on the server, or HOST/NAME:TAG
     pub(crate) image: String,

@@ -18,8 +18,10 @@ use tokio_util::io::ReaderStream;
 use super::error::{Reason, TransferError};
 
 const PIECE: usize = 256 * 1024;
-/// Most times in a row that a blob breaks off without any byte of it.
-const MAX_BREAKS: u32 = 5;
+/// Longest pause before a blob that broke off goes on.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// Longest wait that a registry may ask for.
+const LONGEST_WISH: Duration = Duration::from_mins(1);
 
 /// A blob in a file.
 pub(crate) struct FileBlob(pub(crate) Place);
@@ -98,12 +100,16 @@ impl Reading {
                 Ok(None) => return Ok(None),
                 Err(error) => error,
             };
-            self.body = None;
+            // Where no body began, the client has tried as often as it may, unless the registry asked for a long wait.
+            let is_spent = self.body.take().is_none() && error.retry_after().is_none();
             self.breaks += 1;
-            if !error.is_temporary() || self.breaks >= MAX_BREAKS {
+            let pause = (Duration::from_millis(100) * self.breaks).saturating_mul(self.breaks).min(LONGEST_PAUSE);
+            let pause = error.retry_after().map_or(pause, |wish| wish.max(pause));
+            let is_last = is_spent || self.breaks >= self.remote.client.max_attempts() || pause > LONGEST_WISH;
+            if is_last || !error.is_temporary() {
                 return Err(TransferError::from(error).of(format!("the blob {}", self.remote.blob.digest)));
             }
-            tokio::time::sleep(Duration::from_millis(100) * self.breaks * self.breaks).await;
+            tokio::time::sleep(pause).await;
         }
     }
 

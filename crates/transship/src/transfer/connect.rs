@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use client::{
-    Authorities, ClientError, Network, NoObserver, Reach, RegistryClient, Timeouts, UpstreamConfig, Verification,
-    profiles,
+    Authorities, ClientError, Climate, Network, NoObserver, Reach, RegistryClient, Timeouts, UpstreamConfig,
+    Verification, profiles,
 };
 use oci::RegistryHost;
 use url::Url;
@@ -70,18 +70,28 @@ impl Connector<'_> {
             return self.client(read(&plain)?, store());
         }
         if is_loopback(host) && !self.reaching.insecure && self.reaching.ca.is_none() {
-            let guess = self.client(read(&plain)?, store())?;
+            // A short look: an outage is for what is done then.
+            let guess = self.client_with(self.attempts.saturating_add(1).min(3), read(&plain)?, store())?;
             // A server that speaks TLS answers plain HTTP with 400, or not at all.
             match guess.ping().await {
                 Err(ClientError::Interrupted { .. } | ClientError::Protocol { .. }) => {}
                 Err(error) if error.upstream_status() == Some(400) => {}
-                Ok(()) | Err(_) => return Ok(guess),
+                Ok(()) | Err(_) => return self.client(read(&plain)?, store()),
             }
         }
         self.client(read(&address)?, store())
     }
 
     fn client(&self, url: Url, credentials: client::CredentialStore) -> Result<RegistryClient, TransferError> {
+        self.client_with(self.attempts.saturating_add(1), url, credentials)
+    }
+
+    fn client_with(
+        &self,
+        attempts: u32,
+        url: Url,
+        credentials: client::CredentialStore,
+    ) -> Result<RegistryClient, TransferError> {
         let authorities = match &self.reaching.ca {
             None => Authorities::default(),
             Some(file) => {
@@ -107,7 +117,9 @@ impl Connector<'_> {
                 idle: Duration::from_mins(1),
                 ..Timeouts::default()
             },
-            max_attempts: self.attempts.saturating_add(1),
+            max_attempts: attempts,
+            // How often is said by whoever typed the command, and nobody else asks from here.
+            climate: Climate::of_one_command(),
             ..UpstreamConfig::new(url)
         };
         Ok(RegistryClient::new(config, Arc::new(NoObserver))?)

@@ -88,11 +88,13 @@ pub(crate) fn of_docker(environment: &Environment) -> CredentialStore {
         folder("REGISTRY_AUTH_FILE"),
         docker.map(|folder| folder.join("config.json")),
         folder("XDG_RUNTIME_DIR").map(|folder| folder.join("containers/auth.json")),
+        // Where podman and skopeo write without that variable.
+        Some(format!("/run/containers/{}/auth.json", rustix::process::getuid().as_raw()).into()),
         home.map(|home| home.join(".config/containers/auth.json")),
     ];
     let there = files.into_iter().flatten().filter(|file| file.is_file());
-    // The first file that is there is the one people mean.
-    let entries = there.take(1).map(|file| CredentialEntry {
+    // Each tool writes its own: the first that has a login for the registry counts.
+    let entries = there.map(|file| CredentialEntry {
         name: file.display().to_string().into(),
         repositories: None,
         source: CredentialSource::DockerConfig(file),

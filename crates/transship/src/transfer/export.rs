@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::sync::Mutex;
 
-use image_archive::Entry;
+use image_archive::{Entry, REPOSITORY};
 use oci::{Reference, RepoKey, RepositoryName, Tag};
 
 use super::args::ExportArgs;
@@ -34,16 +34,10 @@ struct What {
 pub(super) async fn run(args: &ExportArgs, command: &Command<'_>) -> Result<Outcome, TransferError> {
     let what = what(&args.what)?;
     let client = command.connect(&Place::Server).await?;
-    let names = match &what.name {
-        Some(name) => vec![name.clone()],
-        None => names(&client, &what.key).await?,
-    };
-    if names.is_empty() {
-        let why = format!("the server has nothing in {}; is it a hosted repository?", what.key);
-        return Err(TransferError::new(Reason::NotFound, why));
-    }
+    let names = wanted(&client, &what).await?;
     let written = Written::layout(&args.to)?;
     let sink = Sink::Layout(written.writer.clone());
+    let taken = taken(&written.entries()?, &what.key);
     let (mut outcome, mut entries) = (Outcome::default(), Vec::new());
     for name in &names {
         let full = format!("{}/{name}", what.key);
@@ -62,6 +56,9 @@ pub(super) async fn run(args: &ExportArgs, command: &Command<'_>) -> Result<Outc
             Some(reference) => vec![reference.clone()],
             None => tags(&source).await?.into_iter().map(Reference::from).collect(),
         };
+        if let Err(error) = clash(&taken, &what, name, &references) {
+            return Err(written.stop(error.of(args.to.display())));
+        }
         let mut seen = HashSet::new();
         for reference in references {
             command.tally.begin(&format!("{full} {reference}"));
@@ -70,7 +67,8 @@ pub(super) async fn run(args: &ExportArgs, command: &Command<'_>) -> Result<Outc
                 Ok(moved) => {
                     for moved in moved.into_iter().filter(|moved| seen.insert((moved.digest, moved.tag.clone()))) {
                         let called = called(name, &moved);
-                        entries.push(Entry::new(&moved.media_type, moved.digest, moved.size, Some(&called)));
+                        let entry = Entry::new(&moved.media_type, moved.digest, moved.size, Some(&called));
+                        entries.push(entry.with_annotation(REPOSITORY, &full));
                         outcome.images.push(Line { image: format!("{}/{called}", what.key), digest: moved.digest });
                     }
                 }
@@ -78,13 +76,61 @@ pub(super) async fn run(args: &ExportArgs, command: &Command<'_>) -> Result<Outc
             }
         }
     }
-    if outcome.failed.is_empty() {
-        // Tags that the server does not have any more are not kept from a former export.
-        let whole: HashSet<&str> =
-            names.iter().filter(|_| what.reference.is_none()).map(RepositoryName::as_ref).collect();
-        written.finish(entries, |old| old.name().is_some_and(|old| whole.contains(name_of(old))), &[])?;
+    if let Some((_, error)) = outcome.failed.first_mut() {
+        *error = written.stop(error.clone());
+        return Ok(outcome);
     }
+    let names: HashSet<&str> = names.iter().map(RepositoryName::as_ref).collect();
+    written.finish(entries, |old| goes(old, &what, &names), &[])?;
     Ok(outcome)
+}
+
+/// The names that are exported.
+async fn wanted(client: &client::RegistryClient, what: &What) -> Result<Vec<RepositoryName>, TransferError> {
+    let names = match &what.name {
+        Some(name) => vec![name.clone()],
+        None => names(client, &what.key).await?,
+    };
+    if names.is_empty() {
+        let why = format!("the server has nothing in {}; is it a hosted repository?", what.key);
+        return Err(TransferError::new(Reason::NotFound, why));
+    }
+    Ok(names)
+}
+
+/// An error when another repository has one of these tags in the layout.
+fn clash(
+    taken: &HashSet<String>,
+    what: &What,
+    name: &RepositoryName,
+    references: &[Reference],
+) -> Result<(), TransferError> {
+    let mut tags = references.iter().filter_map(Reference::tag).map(|tag| format!("{name}:{tag}"));
+    let Some(called) = tags.find(|called| taken.contains(called)) else { return Ok(()) };
+    let what = format!("{called} of another repository is there already; export {} to a place of its own", what.key);
+    Err(TransferError::usage(what))
+}
+
+/// Whether an entry of a former export makes way: what the server does not have any more is not kept.
+fn goes(old: &Entry, what: &What, names: &HashSet<&str>) -> bool {
+    let Some(name) = old.name().map(name_of).filter(|_| what.reference.is_none()) else { return false };
+    match (key_of(old), &what.name) {
+        (Some(key), None) => key == what.key.as_ref(),
+        (Some(key), Some(only)) => key == what.key.as_ref() && name == only.as_ref(),
+        // It does not say of which repository it is.
+        (None, _) => names.contains(name),
+    }
+}
+
+/// The repository of a server that an entry was taken from.
+fn key_of(entry: &Entry) -> Option<&str> {
+    entry.annotation(REPOSITORY)?.strip_suffix(name_of(entry.name()?))?.strip_suffix('/')
+}
+
+/// What other repositories have in the layout under a tag: a tag of this one must not replace it.
+fn taken(entries: &[Entry], key: &RepoKey) -> HashSet<String> {
+    let others = entries.iter().filter(|entry| key_of(entry).is_some_and(|other| other != key.as_ref()));
+    others.filter_map(|entry| entry.name().map(str::to_owned)).collect()
 }
 
 fn called(name: &RepositoryName, moved: &Moved) -> String {

@@ -46,17 +46,23 @@ pub(crate) struct Opened {
     pub(crate) spool: Option<NamedTempFile>,
 }
 
+/// Whether standard input is named, with or without an image of it.
+pub(crate) fn is_stdin(text: &str) -> bool {
+    text == "-" || text.starts_with("-:")
+}
+
 /// Opens what `--oci-layout` or `--docker-archive` names; `-` is standard input.
 pub(crate) fn open(text: &str) -> Result<Opened, TransferError> {
-    if text != "-" {
+    if !is_stdin(text) {
         let Spot { path, name } = Spot::read(text);
         return Ok(Opened { files: ImageFiles::open(&path)?, name, spool: None });
     }
+    let name = text.strip_prefix("-:").map(str::to_owned);
     let failed = |error: io::Error| TransferError::new(Reason::Other, format!("standard input: {error}"));
     let mut spool = NamedTempFile::new().map_err(failed)?;
     io::copy(&mut io::stdin().lock(), &mut spool).map_err(failed)?;
     let files = ImageFiles::open(spool.path()).map_err(|error| TransferError::from(error).of("standard input"))?;
-    Ok(Opened { files, name: None, spool: Some(spool) })
+    Ok(Opened { files, name, spool: Some(spool) })
 }
 
 /// The image that is meant: the one of this name or digest; without either, the only one.

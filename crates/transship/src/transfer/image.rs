@@ -143,6 +143,9 @@ impl Transfer<'_> {
             if tag.is_some() || missing.iter().any(|missing| missing.digest == node.digest) {
                 self.sink.put_manifest(node, tag, self.tally).await?;
             } else {
+                if self.is_new(node.digest) {
+                    self.sink.relist(node).await?;
+                }
                 self.tally.manifest(Manifest::There);
             }
             self.done.lock().unwrap_or_else(PoisonError::into_inner).insert(node.digest);

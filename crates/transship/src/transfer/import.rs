@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
 use image_archive::{Entry, ImageFiles};
-use oci::{Descriptor, RepoKey, Tag};
+use oci::{Descriptor, Digest, RepoKey, Tag};
 
 use super::args::ImportArgs;
 use super::error::{Reason, TransferError};
@@ -67,22 +67,28 @@ pub(super) async fn run(args: &ImportArgs, command: &Command<'_>) -> Result<Outc
             done: Mutex::new(HashSet::new()),
         };
         for (tag, entry) in images {
-            let digest = entry.descriptor.digest;
-            let is_done = transfer.done.lock().unwrap_or_else(PoisonError::into_inner).contains(&digest);
-            if tag.is_none() && is_done {
-                continue;
-            }
-            let image = called(tag.as_ref(), digest);
+            let image = called(tag.as_ref(), entry.descriptor.digest);
             command.tally.begin(&image);
-            let media_type = Some(entry.descriptor.media_type.clone());
-            match transfer.run(Wanted { reference: digest.into(), media_type, tag }).await {
-                Ok(_) => outcome.images.push(Line { image, digest }),
-                Err(error) => outcome.failed.push((image, error)),
+            match one(&transfer, tag, entry).await {
+                Some(Ok(digest)) => outcome.images.push(Line { image, digest }),
+                Some(Err(error)) => outcome.failed.push((image, error)),
+                None => {}
             }
         }
     }
     outcome.failed.extend(unreadable(&source, &entries, args.name.as_deref()).await);
     Ok(outcome)
+}
+
+/// Moves one image; none when it has no tag and went along with another one.
+async fn one(transfer: &Transfer<'_>, tag: Option<Tag>, entry: &Entry) -> Option<Result<Digest, TransferError>> {
+    let digest = entry.descriptor.digest;
+    let is_done = transfer.done.lock().unwrap_or_else(PoisonError::into_inner).contains(&digest);
+    if tag.is_none() && is_done {
+        return None;
+    }
+    let media_type = Some(entry.descriptor.media_type.clone());
+    Some(transfer.run(Wanted { reference: digest.into(), media_type, tag }).await.map(|_| digest))
 }
 
 /// What has no name goes with what it refers to; one that cannot be read does not say to what, and is missed by nobody else.
@@ -176,7 +182,7 @@ fn without_host(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use oci::{Digest, MediaType};
+    use oci::MediaType;
 
     use super::*;
 

@@ -124,6 +124,14 @@ impl Typed<'_> {
         }
     }
 
+    /// What cannot be known of a single flag.
+    fn check(&self, reaching: &Reaching) -> Result<(), TransferError> {
+        match self {
+            Self::Push(args) => push::check(args, reaching),
+            Self::Pull(_) | Self::Copy(_) | Self::Export(_) | Self::Import(_) => Ok(()),
+        }
+    }
+
     /// How the source is reached where that is another place than the target.
     fn source(&self, reaching: &Reaching) -> Reaching {
         let (plain_http, insecure, ca) = match self {
@@ -161,6 +169,7 @@ fn start(
     tally: &Tally,
 ) -> Result<Outcome, TransferError> {
     let environment = &Environment::of_process();
+    typed.check(reaching)?;
     let password = if reaching.password_stdin { PasswordIn::Stdin } else { PasswordIn::Variable };
     let login = Login::given(reaching.username.as_deref(), password, LOGIN, environment)?;
     let source_login = typed.source_login(login.as_ref(), environment)?;

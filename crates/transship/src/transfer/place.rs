@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use image_archive::{DockerImage, Entry, LayoutWriter, pack};
+use image_archive::{DockerImage, Entry, ImageFiles, LayoutWriter, pack};
 
 use super::error::{Reason, TransferError};
 
@@ -15,6 +15,10 @@ use super::error::{Reason, TransferError};
 pub(crate) struct Written {
     pub(crate) writer: Arc<LayoutWriter>,
     tar: Option<PathBuf>,
+    /// The tar file as it was: its images go into the new one.
+    before: Option<ImageFiles>,
+    /// The folder was made for this command.
+    is_new: bool,
 }
 
 impl Written {
@@ -22,24 +26,39 @@ impl Written {
     pub(crate) fn layout(path: &Path) -> Result<Self, TransferError> {
         let is_tar = path.extension().is_some_and(|extension| extension == "tar") && !path.is_dir();
         if is_tar {
-            return Self::archive(path);
+            // An empty file holds the name, and nothing.
+            let is_there = path.metadata().is_ok_and(|found| found.len() > 0);
+            let before = is_there.then(|| ImageFiles::open(path)).transpose()?;
+            return Ok(Self { before, ..Self::archive(path)? });
         }
-        Ok(Self { writer: Arc::new(LayoutWriter::open(path)?), tar: None })
+        let is_new = !path.exists();
+        Ok(Self { writer: Arc::new(LayoutWriter::open(path)?), tar: None, before: None, is_new })
     }
 
-    /// A tar file.
+    /// A tar file that replaces what is there.
     pub(crate) fn archive(path: &Path) -> Result<Self, TransferError> {
         let Some(name) = path.file_name() else {
             return Err(TransferError::usage(format!("{} is no file", path.display())));
         };
         let folder = path.with_file_name(format!("{}.partial", name.to_string_lossy()));
-        Ok(Self { writer: Arc::new(LayoutWriter::open(&folder)?), tar: Some(path.to_owned()) })
+        let writer = Arc::new(LayoutWriter::open(&folder)?);
+        Ok(Self { writer, tar: Some(path.to_owned()), before: None, is_new: true })
     }
 
-    /// Gives up a tar file: what came is of no use.
+    /// The images that are there already. Those of a folder beside a tar file belong to a run that was stopped: they are not.
+    pub(crate) fn entries(&self) -> Result<Vec<Entry>, TransferError> {
+        match (&self.tar, &self.before) {
+            (None, _) => Ok(self.writer.entries()?),
+            (Some(_), Some(before)) => Ok(before.entries().to_vec()),
+            (Some(_), None) => Ok(Vec::new()),
+        }
+    }
+
+    /// Gives up what was begun: what came is of no use.
     pub(crate) fn discard(self, error: TransferError) -> TransferError {
         let folder = self.writer.folder();
-        match self.tar.as_ref().map_or(Ok(()), |_| fs::remove_dir_all(folder)) {
+        let removed = if self.is_new { fs::remove_dir_all(folder) } else { Ok(()) };
+        match removed {
             Ok(()) => error,
             Err(left) => error.of(format!("{} stays: {left}", folder.display())),
         }
@@ -58,7 +77,7 @@ impl Written {
         goes: impl Fn(&Entry) -> bool,
         docker: &[DockerImage],
     ) -> Result<(), TransferError> {
-        let mut entries = self.writer.entries()?;
+        let mut entries = self.entries()?;
         let replaced = |old: &Entry| {
             let same = |new: &Entry| match (old.name(), new.name()) {
                 (Some(old), Some(new)) => old == new,
@@ -68,6 +87,10 @@ impl Written {
             new.iter().any(same)
         };
         entries.retain(|entry| !replaced(entry) && !goes(entry));
+        if let Some(before) = &self.before {
+            let bring = || entries.iter().try_for_each(|entry| self.writer.bring(before, &entry.descriptor));
+            tokio::task::block_in_place(bring)?;
+        }
         entries.extend(new);
         self.writer.finish(&entries)?;
         let Some(tar) = self.tar else { return Ok(()) };

@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::sync::Mutex;
 
-use image_archive::{DockerImage, Entry};
+use image_archive::{DockerImage, Entry, REPOSITORY};
 use oci::{Descriptor, ManifestFacts, Reference};
 
 use super::args::PullArgs;
@@ -22,18 +22,30 @@ use oci::Platform;
 const IMAGE_CONFIGS: [&str; 2] =
     ["application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"];
 
+/// Who said what the image is called in the layout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum NamedBy {
+    /// Whoever typed the command: an image of that name is to be replaced.
+    Hand,
+    /// Nobody; it is the tag.
+    Tag,
+}
+
 /// Pulls.
 pub(super) async fn run(args: &PullArgs, command: &Command<'_>) -> Result<Outcome, TransferError> {
     let address = Address::read(&args.image)?;
     let reference = address.reference_or_latest()?;
     let address = address.with(reference.clone());
     let source = command.source(&address).await?;
-    let (written, name) = match (&args.oci_layout, &args.docker_archive) {
+    let (written, name, by) = match (&args.oci_layout, &args.docker_archive) {
         (Some(layout), _) => {
-            let spot = Spot::read(layout);
-            (Written::layout(&spot.path)?, spot.name.or_else(|| reference.tag().map(ToString::to_string)))
+            let Spot { path, name } = Spot::read(layout);
+            let by = if name.is_some() { NamedBy::Hand } else { NamedBy::Tag };
+            (Written::layout(&path)?, name.or_else(|| reference.tag().map(ToString::to_string)), by)
         }
-        (None, Some(archive)) => (Written::archive(archive)?, reference.tag().map(|_| address.to_string())),
+        (None, Some(archive)) => {
+            (Written::archive(archive)?, reference.tag().map(|_| address.to_string()), NamedBy::Hand)
+        }
         (None, None) => return Err(TransferError::usage("nowhere to write to: give --oci-layout or --docker-archive")),
     };
     // docker's archives hold images, not lists of them.
@@ -54,7 +66,19 @@ pub(super) async fn run(args: &PullArgs, command: &Command<'_>) -> Result<Outcom
         Ok(moved) => moved,
         Err(error) => return Err(written.stop(error)),
     };
-    let entries = moved.iter().enumerate().map(|(at, moved)| entry(moved, at == 0, name.as_deref()));
+    let repository = Address { reference: None, ..address.clone() }.to_string();
+    if let (NamedBy::Tag, Some(name), Some(root)) = (by, &name, moved.first())
+        && is_taken(&written.entries()?, name, root, &repository)
+    {
+        let path = args.oci_layout.as_deref().unwrap_or_default();
+        return Err(written.stop(TransferError::usage(format!(
+            "{path} has an image '{name}' that is not of {repository}; name this one behind a colon: --oci-layout {path}:NAME"
+        ))));
+    }
+    let entries = moved
+        .iter()
+        .enumerate()
+        .map(|(at, moved)| entry(moved, at == 0, name.as_deref()).with_annotation(REPOSITORY, &repository));
     let docker = match (&args.docker_archive, moved.first()) {
         (Some(_), Some(root)) => match docker_image(written.writer.folder(), root, name.as_deref()) {
             Ok(image) => vec![image],
@@ -68,6 +92,12 @@ pub(super) async fn run(args: &PullArgs, command: &Command<'_>) -> Result<Outcom
         Line { image: address.with(reference).to_string(), digest: moved.digest }
     };
     Ok(Outcome { images: moved.iter().map(line).collect(), failed: Vec::new() })
+}
+
+/// Whether the tag is the name of another image, of another repository as far as is known.
+fn is_taken(entries: &[Entry], name: &str, root: &Moved, repository: &str) -> bool {
+    let mut alike = entries.iter().filter(|old| old.name() == Some(name) && old.descriptor.digest != root.digest);
+    alike.any(|old| old.annotation(REPOSITORY) != Some(repository))
 }
 
 fn entry(moved: &Moved, is_root: bool, name: Option<&str>) -> Entry {

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 
 use oci::Reference;
 
-use super::args::PushArgs;
+use super::args::{PushArgs, Reaching};
 use super::error::TransferError;
 use super::files::{self, Opened};
 use super::image::{Referrers, Transfer, Wanted};
@@ -50,6 +50,17 @@ pub(super) async fn run(args: &PushArgs, command: &Command<'_>) -> Result<Outcom
         digest: moved.digest,
     });
     Ok(Outcome { images: lines.collect(), failed: Vec::new() })
+}
+
+/// Standard input is either the archive or the password.
+pub(super) fn check(args: &PushArgs, reaching: &Reaching) -> Result<(), TransferError> {
+    let from = args.oci_layout.as_deref().or(args.docker_archive.as_deref());
+    if reaching.password_stdin && from.is_some_and(files::is_stdin) {
+        let what =
+            "standard input cannot be both the archive and the password; give the password in TRANSSHIP_PASSWORD";
+        return Err(TransferError::usage(what));
+    }
+    Ok(())
 }
 
 /// The name before the tag or digest, where an image of a layout is called by both.

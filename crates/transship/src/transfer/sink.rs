@@ -11,7 +11,7 @@ use futures_util::StreamExt as _;
 use image_archive::{LayoutWriter, Partial};
 use oci::{Descriptor, Digest, DigestAlgorithm, Reference, RepositoryName, Tag};
 
-use super::error::TransferError;
+use super::error::{Reason, TransferError};
 use super::source::{Node, Source};
 use super::tally::{Blob, Manifest, Tally};
 use super::verified::{Stop, Verified};
@@ -77,6 +77,17 @@ impl Sink {
         }
     }
 
+    /// Lists what is there and refers to something, where the registry does not do so: an earlier run may have been stopped
+    /// between the two.
+    pub(crate) async fn relist(&self, node: &Node) -> Result<(), TransferError> {
+        match self {
+            Self::Registry { client, name, .. } => {
+                Ok(client.list_if_registry_does_not(name, node.digest, &node.bytes, &node.facts).await?)
+            }
+            Self::Layout(_) => Ok(()),
+        }
+    }
+
     /// Puts a manifest, under its digest or a tag.
     pub(crate) async fn put_manifest(
         &self,
@@ -101,6 +112,7 @@ impl Sink {
             Self::Registry { client, name, .. } => {
                 let reference = tag.map_or(node.digest.into(), |tag| Reference::from(tag.clone()));
                 if client.has_manifest(name, &reference, &node.digest).await? {
+                    self.relist(node).await?;
                     Manifest::There
                 } else {
                     let (kind, bytes) = (&node.facts.media_type, &node.bytes);
@@ -143,7 +155,25 @@ async fn store(
     tally: &Tally,
     stop: &Stop,
 ) -> Result<(), TransferError> {
-    let mut partial = tokio::task::block_in_place(|| begin(writer, blob))?;
+    let partial = tokio::task::block_in_place(|| begin(writer, blob))?;
+    let is_left = !partial.is_empty();
+    match receive(partial, source, blob, tally, stop).await {
+        // What was left was not of this blob, and is gone by now: once more, from the first byte.
+        Err(error) if is_left && error.reason == Reason::Verification => {
+            let partial = tokio::task::block_in_place(|| begin(writer, blob))?;
+            receive(partial, source, blob, tally, stop).await
+        }
+        outcome => outcome,
+    }
+}
+
+async fn receive(
+    mut partial: Partial,
+    source: &dyn BlobSource,
+    blob: &Descriptor,
+    tally: &Tally,
+    stop: &Stop,
+) -> Result<(), TransferError> {
     let mut bytes = source.open(partial.len()).await?;
     while let Some(piece) = bytes.next().await {
         let piece = piece?;

@@ -145,8 +145,8 @@ impl Source {
                 Err(error) => Err(error.into()),
             },
             Self::Files(source) => {
-                let owned = owner.and_then(|owner| source.beside.get(&format!("{owner}:{tag}")));
-                Ok(owned.or_else(|| source.beside.get(tag.as_str())).map(|digest| (*digest).into()))
+                let full = owner.and_then(|owner| source.beside.get(&format!("{owner}:{tag}")));
+                Ok(full.or_else(|| source.beside.get(tag.as_str())).map(|digest| (*digest).into()))
             }
         }
     }

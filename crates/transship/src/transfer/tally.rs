@@ -107,17 +107,34 @@ impl std::fmt::Display for Tally {
         let Counts { bytes, blobs_moved, blobs_mounted, blobs_there, manifests_moved, manifests_there } = &*self.counts;
         write!(
             formatter,
-            "{} blobs moved ({}), {} mounted, {} there already; {} manifests moved, {} there already",
-            read(blobs_moved),
+            "{} moved ({}), {} mounted, {} there already; {} moved, {} there already",
+            counted(read(blobs_moved), "blob"),
             HumanBytes(read(bytes)),
             read(blobs_mounted),
             read(blobs_there),
-            read(manifests_moved),
+            counted(read(manifests_moved), "manifest"),
             read(manifests_there)
         )
     }
 }
 
+fn counted(count: u64, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}
+
 fn read(count: &AtomicU64) -> u64 {
     count.load(Ordering::Relaxed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_is_no_plural() {
+        assert_eq!((counted(0, "blob"), counted(1, "blob")), ("0 blobs".to_owned(), "1 blob".to_owned()));
+        let tally = Tally::new(Progress::Unwanted);
+        tally.manifest(Manifest::Moved);
+        assert!(tally.to_string().contains("; 1 manifest moved"), "{tally}");
+    }
 }

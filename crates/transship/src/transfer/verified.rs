@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use client::{BlobSource, BlobStream, SharedError};
-use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
+use futures_util::{StreamExt as _, stream};
 use oci::{Descriptor, Digester};
 
 use super::error::{Reason, TransferError};
@@ -59,7 +59,7 @@ impl BlobSource for Verified {
     fn open(&self, offset: u64) -> BoxFuture<'_, Result<BlobStream, SharedError>> {
         let open = async move {
             let (state, tally, stop) = (self.state.clone(), self.tally.clone(), self.stop.clone());
-            let mut at = offset;
+            let (mut at, end) = (offset, self.state.clone());
             let checked = self.source.open(offset).await?.map(move |piece| {
                 let piece = piece?;
                 stop.check().map_err(TransferError::shared)?;
@@ -68,13 +68,25 @@ impl BlobSource for Verified {
                 tally.bytes(piece.len());
                 Ok(piece)
             });
-            Ok(checked.boxed())
+            // Nothing more comes: all of it has to be here.
+            let end =
+                stream::once(async move { end.lock().unwrap_or_else(PoisonError::into_inner).end().err().map(Err) });
+            Ok(checked.chain(end.filter_map(std::future::ready)).boxed())
         };
         Box::pin(open)
     }
 }
 
 impl Hashing {
+    fn end(&self) -> Result<(), SharedError> {
+        let Descriptor { digest, size, .. } = &self.blob;
+        if self.at >= *size {
+            return Ok(());
+        }
+        let what = format!("the blob {digest} ends after {} of the {size} bytes of its descriptor", self.at);
+        Err(TransferError::new(Reason::Verification, what).shared())
+    }
+
     fn take(&mut self, at: u64, piece: &Bytes) -> Result<(), SharedError> {
         let end = at + piece.len() as u64;
         let known = self.at.saturating_sub(at).min(piece.len() as u64);
@@ -93,5 +105,33 @@ impl Hashing {
         }
         let actual = self.digester.clone().finish();
         if actual == *digest { Ok(()) } else { wrong(format!("the bytes of the blob {digest} hash to {actual}")) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use oci::{Digest, MediaType};
+
+    use super::super::tally::Progress;
+    use super::*;
+
+    struct Short;
+
+    impl BlobSource for Short {
+        fn open(&self, _: u64) -> BoxFuture<'_, Result<BlobStream, SharedError>> {
+            Box::pin(async { Ok(stream::iter([Ok(Bytes::from_static(b"abc"))]).boxed()) })
+        }
+    }
+
+    #[tokio::test]
+    async fn what_ends_early_is_wrong_content_and_says_which() {
+        let digest = Digest::sha256_of(b"abcde");
+        let blob = Descriptor { media_type: MediaType::OCTET_STREAM, digest, size: 5 };
+        let verified = Verified::new(Arc::new(Short), blob, Tally::new(Progress::Unwanted), Stop::default());
+        let mut bytes = verified.open(0).await.unwrap();
+        assert_eq!(bytes.next().await.unwrap().unwrap(), "abc");
+        let error = TransferError::from(bytes.next().await.unwrap().unwrap_err());
+        assert_eq!(error.reason, Reason::Verification);
+        assert!(error.what.contains(&digest.to_string()), "{error}");
     }
 }

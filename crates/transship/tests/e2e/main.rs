@@ -61,6 +61,7 @@ mod throttled;
 mod tls;
 mod traces;
 mod transfer;
+mod transfer_layouts;
 mod transfer_names;
 mod upstream_headers;
 mod warm;

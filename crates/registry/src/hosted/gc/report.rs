@@ -95,9 +95,6 @@ impl GcRepository {
 pub struct GcLeftOvers {
     /// Files of blobs that no row knows.
     pub blobs: u64,
-    /// The same that are kept: their grace is not over.
-    #[serde(default)]
-    pub waiting: u64,
     /// Files of uploads without a session.
     pub uploads: u64,
     /// Rows of sessions that have ended.

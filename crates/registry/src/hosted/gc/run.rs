@@ -41,7 +41,6 @@ struct Run<'a> {
     hosted: &'a Hosted,
     settings: GcSettings,
     mode: GcMode,
-    patience: GcPatience,
     grace: Duration,
     id: i64,
     stopping: &'a AtomicBool,
@@ -62,7 +61,6 @@ pub(crate) async fn collect(core: &Core, request: GcRequest, stopping: &AtomicBo
         hosted: &core.hosted,
         settings,
         mode: request.mode,
-        patience: request.patience,
         grace: if request.patience == GcPatience::None { Duration::ZERO } else { settings.grace },
         id: collector.next_run(),
         stopping,
@@ -91,7 +89,7 @@ pub(crate) async fn collect(core: &Core, request: GcRequest, stopping: &AtomicBo
     tell(&report);
     if request.mode == GcMode::Collect {
         if !repos.is_empty() {
-            run.hosted.keep_reserve().await;
+            run.keep_reserve().await;
         }
         core.metrics.gc.ran(&report);
         collector.keep(&report);
@@ -124,6 +122,15 @@ fn tell(report: &GcReport) {
 }
 
 impl Run<'_> {
+    /// Keeps room for the next run.
+    async fn keep_reserve(&self) {
+        match self.hosted.uploads.keep_reserve().await {
+            Ok(true) => {}
+            Ok(false) => tracing::debug!("there is no room to be kept for garbage collection"),
+            Err(error) => tracing::warn!(%error, "room for garbage collection could not be kept"),
+        }
+    }
+
     fn empty_report(&self, began: SystemTime) -> GcReport {
         GcReport {
             started_at: humantime::format_rfc3339_millis(began).to_string(),
@@ -141,13 +148,9 @@ impl Run<'_> {
     }
 
     async fn all(&mut self, repos: &[std::sync::Arc<HostedRepository>], report: &mut GcReport) -> Result<(), Stop> {
-        if self.mode == GcMode::Collect {
-            self.hosted.check_bond(self.patience).await?;
-        }
         if self.mode == GcMode::Collect && self.hosted.gc.clock.was_changed() {
             tracing::warn!("the clock was changed, or the machine slept: everything is held for another lease");
             self.hosted.metadata.hold_everything(self.settings.lease_until(SystemTime::now())).await?;
-            self.hosted.gc.clock.handled();
         }
         for repo in repos {
             let key = &repo.spec().key;
@@ -163,10 +166,10 @@ impl Run<'_> {
         if self.mode == GcMode::DryRun {
             return Ok(self.weigh().await?);
         }
-        let (left_overs, bytes) = self.hosted.sweep_orphans(self.grace, self.stopping).await?;
+        let (left_overs, bytes) = self.hosted.sweep_orphans(self.stopping).await?;
         report.left_overs = left_overs;
         self.freed = (self.freed.0 + left_overs.blobs, self.freed.1 + bytes);
-        Ok(self.hosted.metadata.prune_pulls().await?)
+        Ok(())
     }
 
     /// Looks at all links or manifests of a repository.
