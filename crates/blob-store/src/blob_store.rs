@@ -74,7 +74,8 @@ pub trait BlobStore: Send + Sync + 'static {
     /// page cache cannot be trusted.
     async fn publish(&self, staged: &StagedBlob) -> Result<(), StoreError>;
 
-    /// Stores a small blob at once and durably, after it has verified the digest. A blob that is already here is kept.
+    /// Stores a small blob at once and durably, after it has verified the digest. A blob that is already here is kept
+    /// unless its bytes are damaged.
     async fn put(&self, digest: &Digest, bytes: Bytes) -> Result<(), StoreError>;
 
     /// Deletes a blob: the bytes freed, or `None` when it was not here. Open handles stay readable.

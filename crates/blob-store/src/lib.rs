@@ -25,7 +25,7 @@ pub use blob_store::{BlobRead, BlobStore, StoredBlob};
 pub use buffer_pool::{BufferPool, PoolBuffer};
 pub use error::{StoreError, is_no_space};
 pub use file_piece::FilePiece;
-pub use local::LocalStore;
+pub use local::{LocalStore, Shard};
 pub use memory::MemoryStore;
 pub use range_set::RangeSet;
 pub use staging::blob::StagedBlob;

@@ -20,8 +20,9 @@ use bytes::Bytes;
 use oci::Digest;
 use rustix::fs::OFlags;
 
-use self::commit::{Committer, Sync, size_of};
+use self::commit::{Committer, Existing, Sync, size_of};
 use self::layout::{ALGORITHMS, Layout};
+pub use self::list::Shard;
 use crate::blob_store::{BlobRead, BlobStore, StoredBlob};
 use crate::buffer_pool::BufferPool;
 use crate::error::StoreError;
@@ -64,9 +65,25 @@ impl LocalStore {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Makes a complete file a blob; its caller has verified the digest. Blocking.
+    /// Makes a complete file a blob, also in the place of one that is here; its caller has verified the digest. Blocking.
     pub(crate) fn take_over(&self, digest: &Digest, sealed: &SealedFile<'_>) -> Result<(), CommitError> {
-        self.inner.committer.commit(digest, sealed)
+        self.inner.committer.commit(digest, sealed, Existing::Replaced)
+    }
+
+    /// The folders that hold blobs; of each, its blobs can be listed by themselves.
+    pub async fn shards(&self) -> Result<Vec<Shard>, StoreError> {
+        self.blocking(|store| list::shards(&store.layout)).await
+    }
+
+    /// The blobs in one of them.
+    pub async fn list_shard(&self, shard: &Shard) -> Result<Vec<StoredBlob>, StoreError> {
+        let shard = shard.clone();
+        self.blocking(move |_| list::of_shard(&shard)).await
+    }
+
+    /// Syncs a folder beside the blobs, so that the names in it are durable. Blocking.
+    pub(crate) fn sync_folder(&self, folder: &Path) -> Result<(), StoreError> {
+        self.inner.committer.sync_folder(folder)
     }
 
     /// Creates a folder beside the blobs where it is missing, with a durable name. Blocking.
@@ -151,7 +168,7 @@ impl Inner {
 
     fn publish(&self, staged: &StagedBlob) -> Result<(), StoreError> {
         let digest = staged.digest();
-        match staged.hand_over(|sealed| self.committer.commit(digest, sealed)) {
+        match staged.hand_over(|sealed| self.committer.commit(digest, sealed, Existing::Kept)) {
             // Somebody published it before us.
             Err(StoreError::Gone { .. }) if size_of(&self.layout.blob(digest))?.is_some() => Ok(()),
             outcome => outcome,
@@ -163,8 +180,8 @@ impl Inner {
         if actual != *digest {
             return Err(StoreError::mismatch(*digest, actual));
         }
-        if size_of(&self.layout.blob(digest))? == Some(bytes.len() as u64) {
-            return Ok(());
+        if self.holds(digest, bytes)? {
+            return self.committer.keep_name(digest);
         }
         let temporary = self.layout.temporary();
         let written = self.write_and_commit(digest, bytes, &temporary);
@@ -177,14 +194,25 @@ impl Inner {
         written
     }
 
+    /// Whether exactly these bytes are here. What is damaged, or cannot be read, is not.
+    fn holds(&self, digest: &Digest, bytes: &[u8]) -> Result<bool, StoreError> {
+        let path = self.layout.blob(digest);
+        if size_of(&path)? != Some(bytes.len() as u64) {
+            return Ok(false);
+        }
+        let same = fs::read(&path).is_ok_and(|stored| stored == bytes);
+        if !same {
+            tracing::warn!(%digest, "a damaged blob is replaced");
+        }
+        Ok(same)
+    }
+
     fn write_and_commit(&self, digest: &Digest, bytes: &[u8], temporary: &Path) -> Result<(), StoreError> {
         let failed = |error| StoreError::io("write", temporary, error);
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(temporary).map_err(failed)?;
         file.write_all(bytes).map_err(failed)?;
         let sealed = SealedFile { file: &file, path: temporary, size: bytes.len() as u64 };
-        self.committer.commit(digest, &sealed).map_err(|error| match error {
-            CommitError::Kept(error) | CommitError::Ruined(error) => error,
-        })
+        Ok(self.committer.commit(digest, &sealed, Existing::Replaced)?)
     }
 
     fn delete(&self, digest: &Digest) -> Result<Option<u64>, StoreError> {

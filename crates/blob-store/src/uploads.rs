@@ -6,11 +6,12 @@
 //! [`Uploads::publish`], whose caller has compared the digest.
 
 mod reserve;
+mod store_id;
 mod upload;
 
 use std::fs::{self, OpenOptions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -20,6 +21,9 @@ pub use self::upload::{Mark, Upload};
 use crate::error::StoreError;
 use crate::local::LocalStore;
 use crate::staging::hand_over::{CommitError, SealedFile};
+
+/// Of a file that grows.
+const UPLOAD_MODE: u32 = 0o600;
 
 /// The area of uploads beside the store that they are published in. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -71,7 +75,7 @@ impl Uploads {
     pub async fn create(&self, id: &UploadId, algorithm: DigestAlgorithm) -> Result<Upload, StoreError> {
         let path = self.path(id);
         blocking(move || {
-            let open = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path);
+            let open = OpenOptions::new().read(true).write(true).create_new(true).mode(UPLOAD_MODE).open(&path);
             let file = open.map_err(|error| StoreError::io("create", &path, error))?;
             Ok(Upload::empty(file, path, algorithm))
         })
@@ -84,7 +88,10 @@ impl Uploads {
         let path = self.path(id);
         blocking(move || {
             let failed = |error| StoreError::io("open", &path, error);
-            let file = match OpenOptions::new().read(true).write(true).open(&path) {
+            // One that was about to be published is read-only already; its owner may change that.
+            let opened = fs::set_permissions(&path, fs::Permissions::from_mode(UPLOAD_MODE))
+                .and_then(|()| OpenOptions::new().read(true).write(true).open(&path));
+            let file = match opened {
                 Ok(file) => file,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
                 Err(error) => return Err(failed(error)),
@@ -105,19 +112,14 @@ impl Uploads {
     }
 
     /// Makes an upload visible as the blob `digest`, durably, and ends it. The caller has compared the digest. A blob that
-    /// is already there is kept, and the upload is removed.
+    /// is already there is replaced: it may be damaged, and these bytes are not.
     pub async fn publish(&self, digest: &Digest, upload: &Upload) -> Result<(), Unpublished> {
         let (digest, store, (file, path, size)) = (*digest, self.store.clone(), upload.sealed());
         let task = tokio::task::spawn_blocking(move || {
             store.take_over(&digest, &SealedFile { file: &file, path: &path, size }).map_err(|error| match error {
                 CommitError::Kept(error) => Unpublished::Kept(error),
                 CommitError::Ruined(error) => Unpublished::Lost(error),
-            })?;
-            // Still there when the blob was there before.
-            if let Err(error) = remove(&path) {
-                tracing::warn!(%digest, %error, "an upload's file is left until the next start");
-            }
-            Ok(())
+            })
         });
         task.await.unwrap_or_else(|source| Err(Unpublished::Kept(StoreError::Unfinished { source })))
     }

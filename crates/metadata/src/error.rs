@@ -43,9 +43,10 @@ pub enum MetadataError {
         /// What it is instead.
         reason: &'static str,
     },
-    /// The database file is damaged. It can be moved away: repositories made through the API must then be made again,
-    /// and content is asked for again; the blobs themselves are not touched.
-    #[error("{} is damaged: {detail}", path.display())]
+    /// The database file is damaged. A backup can be put in its place. Moved away without one, what is cached is found
+    /// again and repositories made through the API must be made again, but nothing knows the names of what was pushed:
+    /// its bytes stay where they are until the database that knows them is back, or they are given up (docs/hosted.md).
+    #[error("{} is damaged: {detail}; put a backup of it in its place", path.display())]
     Damaged {
         /// The database.
         path: PathBuf,

@@ -22,6 +22,7 @@
 //!     ├─ hosted_children  repo, name, manifest, digest           what it needs, or would (optional)
 //!     └─ hosted_tags      repo, name, tag ──▶ digest             and hosted_tag_events: every change and by whom
 //!  hosted_condemned    kind, repo, name, digest                  what a collector found unneeded, and when
+//!                                                                (kind 'file': a stored blob that no row knows)
 //!  upload_sessions     id ──▶ repo, name, principal, acknowledged
 //!
 //!  promotions          id ──▶ from, to, digest, previous, rules  what was copied between hosted names, waits or was refused
@@ -29,7 +30,8 @@
 //!  └─ promotion_tags    id, tag ──▶ digest, previous             what it moved
 //!  approvals           repo, name, digest, principal             who approved a manifest
 //!  hosted_pulls        repo, name, digest ──▶ pulled_at          when a manifest was last asked for
-//!  hosted_marks        mark ──▶ value                            how far the tag events were handled
+//!  hosted_marks        mark ──▶ value                            how far the tag events were handled; 'store_id'
+//!                                                                says which store's rows these are
 //!  group_names         group_key, name ──▶ member                who keeps a name in a group
 //! ```
 

@@ -102,6 +102,7 @@ statements! {
     INSERT_UPLOAD = "INSERT INTO upload_sessions (id, repo, name, principal, algorithm, acknowledged, touched_at) \
         VALUES ($1, $2, $3, $4, $5, $6, $7)";
     ACKNOWLEDGE_UPLOAD = "UPDATE upload_sessions SET acknowledged = $2, touched_at = $3 WHERE id = $1";
+    SHORTEN_UPLOAD = "UPDATE upload_sessions SET acknowledged = $2 WHERE id = $1 AND acknowledged > $2";
     DELETE_UPLOAD = "DELETE FROM upload_sessions WHERE id = $1";
     LIST_UPLOADS = "SELECT id, repo, name, principal, algorithm, acknowledged, touched_at FROM upload_sessions";
 
@@ -115,8 +116,10 @@ statements! {
     UNLINK_HOSTED_BLOB = "DELETE FROM hosted_links WHERE repo = $1 AND name = $2 AND digest = $3";
     FIND_HOSTED_BLOB = "SELECT b.size_bytes, l.leased_until FROM hosted_links l JOIN hosted_blobs b ON b.digest = l.digest \
         WHERE l.repo = $1 AND l.name = $2 AND l.digest = $3";
-    WHERE_HOSTED_BLOB_IS = "SELECT DISTINCT repo FROM hosted_links WHERE digest = $1";
-    HAS_HOSTED_BLOB = "SELECT 1 FROM hosted_blobs WHERE digest = $1";
+    IS_HOSTED_BLOB_IN = "SELECT 1 FROM hosted_links WHERE digest = $1 AND repo = $2 LIMIT 1";
+    HOSTED_BLOB_SIZE = "SELECT size_bytes FROM hosted_blobs WHERE digest = $1";
+    HAS_HOSTED_BLOBS = "SELECT 1 FROM hosted_blobs LIMIT 1";
+    KNOWN_HOSTED_BLOBS = "SELECT digest FROM hosted_blobs WHERE digest >= $1 AND digest < $2";
     FORGET_HOSTED_BLOB = "DELETE FROM hosted_blobs WHERE digest = $1 \
         AND NOT EXISTS (SELECT 1 FROM hosted_links l WHERE l.digest = $1) \
         AND NOT EXISTS (SELECT 1 FROM hosted_manifests m WHERE m.digest = $1)";
@@ -144,9 +147,9 @@ statements! {
     LIST_HOSTED_NAMES = "SELECT DISTINCT name FROM hosted_manifests WHERE repo = $1 AND name > $2 \
         ORDER BY name LIMIT $3";
     HAS_HOSTED_NAME = "SELECT 1 FROM hosted_manifests WHERE repo = $1 AND name = $2 \
-        UNION SELECT 1 FROM hosted_links WHERE repo = $1 AND name = $2 LIMIT 1";
+        UNION ALL SELECT 1 FROM hosted_links WHERE repo = $1 AND name = $2 LIMIT 1";
     HAS_HOSTED_CONTENT = "SELECT 1 FROM hosted_manifests WHERE repo = $1 \
-        UNION SELECT 1 FROM hosted_links WHERE repo = $1 LIMIT 1";
+        UNION ALL SELECT 1 FROM hosted_links WHERE repo = $1 LIMIT 1";
 
     // --- hosted: garbage. What is needed is said once for links and once for manifests, and asked again by whoever acts on it.
     LIST_HELD_LINKS = "SELECT l.name, l.digest, b.size_bytes, l.leased_until, c.condemned_at, c.run, \
@@ -194,6 +197,12 @@ statements! {
         AND NOT EXISTS (SELECT 1 FROM hosted_manifests s \
             WHERE s.repo = $1 AND s.name = $2 AND s.digest = hosted_manifests.subject)";
     PARDON = "DELETE FROM hosted_condemned WHERE kind = $1 AND repo = $2 AND name = $3 AND digest = $4";
+    CONDEMNED_FILES = "SELECT digest, condemned_at FROM hosted_condemned \
+        WHERE kind = 'file' AND repo = '' AND name = '' AND digest >= $1 AND digest < $2";
+    CONDEMN_FILE = "INSERT INTO hosted_condemned (kind, repo, name, digest, condemned_at, run) \
+        VALUES ('file', '', '', $1, $2, $3) ON CONFLICT (kind, repo, name, digest) \
+        DO UPDATE SET condemned_at = excluded.condemned_at, run = excluded.run";
+    PARDON_FILE = "DELETE FROM hosted_condemned WHERE kind = 'file' AND repo = '' AND name = '' AND digest = $1";
     PARDON_MANIFESTS = "DELETE FROM hosted_condemned WHERE kind = 'manifest' AND repo = $1";
     PARDON_ALL = "DELETE FROM hosted_condemned";
     LEASE_LINK = "UPDATE hosted_links SET leased_until = CASE WHEN leased_until < $4 THEN $4 ELSE leased_until END \
@@ -241,7 +250,7 @@ statements! {
     RELEASE_GROUP_NAMES = "DELETE FROM group_names WHERE group_key = $1";
     HAS_HOSTED_MANIFESTS = "SELECT 1 FROM hosted_manifests WHERE repo = $1 AND name = $2 LIMIT 1";
     HAS_KNOWN_NAME = "SELECT 1 FROM tags WHERE repo = $1 AND name = $2 AND digest IS NOT NULL \
-        UNION SELECT 1 FROM links WHERE repo = $1 AND name = $2 LIMIT 1";
+        UNION ALL SELECT 1 FROM links WHERE repo = $1 AND name = $2 LIMIT 1";
     DIFFERING_HOSTED = "SELECT a.name, a.tag, a.digest, b.digest AS other_digest FROM hosted_tags a \
         JOIN hosted_tags b ON b.repo = $2 AND b.name = a.name AND b.tag = a.tag \
         WHERE a.repo = $1 AND b.digest <> a.digest ORDER BY a.name, a.tag LIMIT $3";
@@ -262,9 +271,9 @@ mod tests {
     use super::{
         ALL, DIFFERING_HOSTED, DIFFERING_MIXED, DIFFERING_PROXIES, FIND_BLOB, FIND_GROUP_NAME, FIND_HOSTED_BLOB,
         FIND_HOSTED_MANIFEST, FIND_LISTED, FIND_LISTING, FIND_MANIFEST, FIND_MANIFEST_LEASE, FIND_REFERRERS, FIND_TAG,
-        HAS_HOSTED_MANIFESTS, HOLDERS_OF_HOSTED, IS_LINKED, LIST_BLOBS, LIST_GROUP_NAMES, LIST_HELD_LINKS,
-        LIST_HELD_MANIFESTS, LIST_HOSTED_NAMES, LIST_HOSTED_REFERRERS, LIST_HOSTED_TAGS, OLDEST_BLOBS,
-        RESOLVE_HOSTED_TAG, TAG_HISTORY, TAGS_OF_HOSTED, WHERE_HOSTED_BLOB_IS,
+        HAS_HOSTED_MANIFESTS, HOLDERS_OF_HOSTED, IS_HOSTED_BLOB_IN, IS_LINKED, LIST_BLOBS, LIST_GROUP_NAMES,
+        LIST_HELD_LINKS, LIST_HELD_MANIFESTS, LIST_HOSTED_NAMES, LIST_HOSTED_REFERRERS, LIST_HOSTED_TAGS, OLDEST_BLOBS,
+        RESOLVE_HOSTED_TAG, TAG_HISTORY, TAGS_OF_HOSTED,
     };
     use crate::metadata::Metadata;
 
@@ -309,7 +318,7 @@ mod tests {
             LIST_HOSTED_TAGS,
             RESOLVE_HOSTED_TAG,
             TAGS_OF_HOSTED,
-            WHERE_HOSTED_BLOB_IS,
+            IS_HOSTED_BLOB_IN,
             FIND_GROUP_NAME,
             LIST_GROUP_NAMES,
             HAS_HOSTED_MANIFESTS,

@@ -66,7 +66,7 @@ pub use registry::{Readiness, Registry, RegistryConfig, StartError, Stores};
 pub use repositories::{
     ConfiguredRepository, FIELDS, FieldDoc, FieldProblem, FillOnRange, HeaderTrace, HealthCheck, NamePattern,
     NetworkSpec, Provenance, ReferrersSource, Repository, RepositoryAdmin, RepositoryError, RepositorySpec,
-    RepositoryView, Route, RouteQuery, Source, Strategy, TagPattern, UpstreamDefaults, UpstreamSpec, check_groups,
+    RepositoryView, Route, RouteQuery, Source, Strategy, TagPattern, UpstreamDefaults, UpstreamSpec, check_references,
     parse_duration, parse_size, read_own_limits,
 };
 pub use retention::{Held, Order, PlannedTag, Retention, RetentionPlan, RetentionRule, RetentionRun, RetentionSpec};

@@ -21,6 +21,15 @@ use crate::staging::hand_over::{CommitError, SealedFile};
 
 const BLOB_MODE: u32 = 0o444;
 
+/// What becomes of a blob that is here already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Existing {
+    /// It stays when its length is right: its owner asks upstream again for what is damaged.
+    Kept,
+    /// The new bytes, which were verified, take its place: it may be damaged, and who brings it again is to heal it.
+    Replaced,
+}
+
 /// Makes files durable. Its own type so that a test can let it fail.
 pub(crate) type Sync = fn(&File) -> io::Result<()>;
 
@@ -38,25 +47,43 @@ impl Committer {
         Self { layout, sync, durable_shards: Mutex::default() }
     }
 
-    /// Gives the file its name as a blob, unless the blob is here already. Then the file stays where it is.
-    pub(crate) fn commit(&self, digest: &Digest, sealed: &SealedFile<'_>) -> Result<(), CommitError> {
+    /// Gives the file its name as a blob. A blob that is kept leaves the file where it is. Readers of one that is
+    /// replaced go on with what they opened.
+    pub(crate) fn commit(
+        &self,
+        digest: &Digest,
+        sealed: &SealedFile<'_>,
+        existing: Existing,
+    ) -> Result<(), CommitError> {
         let target = self.layout.blob(digest);
-        match size_of(&target).map_err(CommitError::Kept)? {
-            Some(size) if size == sealed.size => return Ok(()),
+        let found = size_of(&target).map_err(CommitError::Kept)?;
+        match found {
+            Some(size) if size == sealed.size && existing == Existing::Kept => return Ok(()),
             // Same digest, other length: what stands there is damaged, and the new bytes are verified.
-            Some(size) => tracing::warn!(%digest, found = size, expected = sealed.size, "a damaged blob is replaced"),
-            None => {}
+            Some(size) if size != sealed.size => {
+                tracing::warn!(%digest, found = size, expected = sealed.size, "a damaged blob is replaced");
+            }
+            Some(_) | None => {}
         }
         self.make_durable(sealed)?;
         let shard = self.durable_shard(digest)?;
         fs::rename(sealed.path, &target)
             .map_err(|error| CommitError::Kept(StoreError::io("rename to", &target, error)))?;
         self.sync_folder(&shard).map_err(|error| {
-            if let Err(left) = fs::remove_file(&target) {
+            // A name that was there before is durable, whichever of the two files it leads to after a power loss.
+            if found.is_none()
+                && let Err(left) = fs::remove_file(&target)
+            {
                 tracing::warn!(%digest, error = %left, "a blob that may not be durable could not be removed");
             }
             CommitError::Ruined(error)
         })
+    }
+
+    /// Makes the name of a blob durable that is here already: a process that was killed may have given it and not synced.
+    pub(crate) fn keep_name(&self, digest: &Digest) -> Result<(), StoreError> {
+        let shard = self.durable_shard(digest).map_err(StoreError::from)?;
+        self.sync_folder(&shard)
     }
 
     /// Creates a folder and those above it where missing, each with a durable name.
@@ -182,7 +209,11 @@ mod tests {
         fn commit(&self) -> Result<(), CommitError> {
             let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(&self.staged).unwrap();
             file.write_all(b"bytes").unwrap();
-            self.committer.commit(&self.digest, &SealedFile { file: &file, path: &self.staged, size: 5 })
+            self.committer.commit(
+                &self.digest,
+                &SealedFile { file: &file, path: &self.staged, size: 5 },
+                Existing::Replaced,
+            )
         }
 
         fn visible(&self) -> usize {
@@ -236,6 +267,16 @@ mod tests {
         assert!(matches!(failed, Err(CommitError::Ruined(StoreError::Io { op: "sync", .. }))), "{failed:?}");
         assert_eq!(bench.visible(), 0);
         assert!(!bench.staged.exists());
+    }
+
+    #[test]
+    fn what_was_there_before_is_not_lost_when_its_replacement_cannot_be_synced() {
+        let bench = Bench::new();
+        bench.commit().unwrap();
+        let shard: &'static str = bench.shard().leak();
+        FAIL_AT.set(Some(shard));
+        assert!(matches!(bench.commit(), Err(CommitError::Ruined(_))));
+        assert_eq!(fs::read(bench.committer.layout.blob(&bench.digest)).unwrap(), b"bytes");
     }
 
     #[test]

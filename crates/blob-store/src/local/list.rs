@@ -15,42 +15,63 @@ use super::layout::{ALGORITHMS, Layout, TEMPORARY_PREFIX};
 use crate::blob_store::StoredBlob;
 use crate::error::StoreError;
 
+/// A folder of blobs whose digests begin alike.
+#[derive(Clone, Debug)]
+pub struct Shard {
+    algorithm: DigestAlgorithm,
+    name: String,
+    folder: PathBuf,
+}
+
+impl Shard {
+    /// How the digests of its blobs begin: `sha256:ab`.
+    pub fn prefix(&self) -> String {
+        format!("{}:{}", self.algorithm.as_str(), self.name)
+    }
+}
+
 /// Every blob. Blocking.
 pub(super) fn blobs(layout: &Layout) -> Result<Vec<StoredBlob>, StoreError> {
     let mut blobs = Vec::new();
-    for algorithm in ALGORITHMS {
-        for (shard, folder) in entries(&layout.algorithm(algorithm))? {
-            if !folder.is_dir() || folder.is_symlink() {
-                tracing::warn!(file = %folder.display(), "a foreign file stands among the blobs");
-                continue;
-            }
-            shard_blobs(algorithm, &shard, &folder, &mut blobs)?;
-        }
+    for shard in shards(layout)? {
+        blobs.append(&mut of_shard(&shard)?);
     }
     Ok(blobs)
 }
 
-fn shard_blobs(
-    algorithm: DigestAlgorithm,
-    shard: &str,
-    folder: &Path,
-    blobs: &mut Vec<StoredBlob>,
-) -> Result<(), StoreError> {
-    for (name, path) in entries(folder)? {
+/// Every folder of blobs. Blocking.
+pub(super) fn shards(layout: &Layout) -> Result<Vec<Shard>, StoreError> {
+    let mut shards = Vec::new();
+    for algorithm in ALGORITHMS {
+        for (name, folder) in entries(&layout.algorithm(algorithm))? {
+            if folder.is_dir() && !folder.is_symlink() {
+                shards.push(Shard { algorithm, name, folder });
+            } else {
+                tracing::warn!(file = %folder.display(), "a foreign file stands among the blobs");
+            }
+        }
+    }
+    Ok(shards)
+}
+
+/// The blobs of one folder. Blocking.
+pub(super) fn of_shard(shard: &Shard) -> Result<Vec<StoredBlob>, StoreError> {
+    let mut blobs = Vec::new();
+    for (name, path) in entries(&shard.folder)? {
         let metadata = match fs::symlink_metadata(&path) {
             Ok(metadata) => metadata,
             // Deleted while we walk.
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => return Err(StoreError::io("stat", &path, error)),
         };
-        let Some(digest) = Layout::parse(algorithm, shard, &name).filter(|_| metadata.is_file()) else {
+        let Some(digest) = Layout::parse(shard.algorithm, &shard.name, &name).filter(|_| metadata.is_file()) else {
             tracing::warn!(file = %path.display(), "a foreign file stands among the blobs");
             continue;
         };
         let modified = metadata.modified().map_err(|error| StoreError::io("stat", &path, error))?;
         blobs.push(StoredBlob { digest, size_bytes: metadata.len(), modified });
     }
-    Ok(())
+    Ok(blobs)
 }
 
 /// Removes what an interrupted `put` left. Blocking.

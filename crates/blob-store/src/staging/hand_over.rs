@@ -23,6 +23,14 @@ pub(crate) enum CommitError {
     Ruined(StoreError),
 }
 
+impl From<CommitError> for StoreError {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::Kept(error) | CommitError::Ruined(error) => error,
+        }
+    }
+}
+
 /// A complete file, offered to a store while nobody can change it.
 #[derive(Debug)]
 pub(crate) struct SealedFile<'a> {

@@ -43,7 +43,63 @@ async fn pieces_become_a_blob_and_nothing_is_left() {
 }
 
 #[tokio::test]
-async fn a_blob_that_is_there_is_kept_and_the_upload_goes() {
+async fn a_damaged_blob_is_healed_by_whoever_brings_it_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let uploads = opened(&folder);
+    let digest = Digest::sha256_of(b"healed");
+    let path = folder.path().join("blobs/sha256").join(&digest.hex()[..2]).join(digest.hex());
+    let push = async || {
+        let mut upload = uploads.create(&id(), SHA256).await.unwrap();
+        upload.append(pieces("healed")).await.unwrap();
+        uploads.publish(&digest, &upload).await.unwrap();
+    };
+    let put = async || uploads.store().put(&digest, Bytes::from_static(b"healed")).await.unwrap();
+    push().await;
+    for by_put in [false, true] {
+        let reader = uploads.store().open(&digest).await.unwrap().unwrap();
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, b"hea1ed").unwrap();
+        if by_put {
+            put().await
+        } else {
+            push().await
+        }
+        assert_eq!(std::fs::read(&path).unwrap(), b"healed", "by put: {by_put}");
+        assert_eq!(uploads.list().unwrap(), []);
+        let read = reader.read_at(0, 6, &crate::BufferPool::default()).await.unwrap();
+        assert_eq!(read, &b"healed"[..], "whoever reads goes on with what was opened");
+    }
+}
+
+#[tokio::test]
+async fn an_upload_that_was_about_to_be_published_can_be_gone_on_with() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let id = id();
+    let mut upload = opened(&folder).create(&id, SHA256).await.unwrap();
+    upload.append(pieces("bytes")).await.unwrap();
+    drop(upload);
+    let path = folder.path().join("uploads").join(id.as_str());
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o444)).unwrap();
+    let mut upload = opened(&folder).reopen(&id, 5).await.unwrap().unwrap();
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    upload.append(pieces(" more")).await.unwrap();
+    assert_eq!(upload.digest(SHA256).await.unwrap(), Digest::sha256_of(b"bytes more"));
+}
+
+#[tokio::test]
+async fn a_store_keeps_its_word() {
+    let folder = tempfile::tempdir().unwrap();
+    assert_eq!(opened(&folder).store_id().await.unwrap(), None);
+    opened(&folder).set_store_id("17").await.unwrap();
+    assert_eq!(opened(&folder).store_id().await.unwrap().as_deref(), Some("17"));
+    opened(&folder).set_store_id("18").await.unwrap();
+    assert_eq!(opened(&folder).store_id().await.unwrap().as_deref(), Some("18"));
+    assert_eq!(opened(&folder).list().unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_blob_that_is_brought_again_is_there_once_and_the_upload_goes() {
     let folder = tempfile::tempdir().unwrap();
     let uploads = opened(&folder);
     let digest = Digest::sha256_of(b"same");

@@ -37,6 +37,18 @@ pub struct Mark {
     running: Option<(DigestAlgorithm, Digester)>,
 }
 
+impl Mark {
+    /// Bytes received until then.
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Whether nothing was received until then.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+}
+
 impl Upload {
     pub(super) fn empty(file: File, path: PathBuf, algorithm: DigestAlgorithm) -> Self {
         Self { file: Arc::new(file), path, len: 0, running: Some((algorithm, Digester::new(algorithm))) }

@@ -6,7 +6,7 @@
 use std::time::SystemTime;
 
 use oci::{Digest, RepoKey, RepositoryName, UploadId};
-use sqlx::{Row as _, Sqlite, Transaction};
+use sqlx::{Sqlite, Transaction};
 
 use super::garbage::{self, GarbageKind};
 use crate::decode::Columns;
@@ -110,8 +110,13 @@ impl Metadata {
 
     /// Whether a blob is known, whoever links it.
     pub async fn has_hosted_blob(&self, digest: &Digest) -> Result<bool, MetadataError> {
-        let row = sqlx::query(sql::HAS_HOSTED_BLOB).bind(digest.to_string()).fetch_optional(self.readers()).await?;
-        Ok(row.is_some())
+        Ok(self.hosted_blob_size(digest).await?.is_some())
+    }
+
+    /// The bytes of a blob, whoever links it; `None` when it is not known.
+    pub async fn hosted_blob_size(&self, digest: &Digest) -> Result<Option<u64>, MetadataError> {
+        let row = sqlx::query(sql::HOSTED_BLOB_SIZE).bind(digest.to_string()).fetch_optional(self.readers()).await?;
+        row.map(|row| Columns { table: "hosted_blobs", row: &row }.count("size_bytes")).transpose()
     }
 }
 
@@ -149,12 +154,13 @@ async fn is_linked_at(
             Ok(query.bind(digest.to_string()).fetch_optional(&mut **transaction).await?.is_some())
         }
         MountFrom::Anywhere(repos) => {
-            let query = sqlx::query(sql::WHERE_HOSTED_BLOB_IS).bind(digest.to_string());
-            let rows = query.fetch_all(&mut **transaction).await?;
-            Ok(rows.iter().any(|row| {
-                let key: Result<&str, _> = row.try_get("repo");
-                key.is_ok_and(|key| repos.iter().any(|repo| repo.as_str() == key))
-            }))
+            for repo in repos {
+                let query = sqlx::query(sql::IS_HOSTED_BLOB_IN).bind(digest.to_string()).bind(repo.as_str());
+                if query.fetch_optional(&mut **transaction).await?.is_some() {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
         }
     }
 }

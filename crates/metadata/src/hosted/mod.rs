@@ -8,6 +8,7 @@ mod approvals;
 mod blobs;
 mod deletes;
 mod events;
+mod files;
 mod garbage;
 mod listing;
 mod manifests;

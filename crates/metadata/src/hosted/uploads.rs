@@ -56,6 +56,15 @@ impl Metadata {
         Ok(())
     }
 
+    /// Notes that a session has only `bytes` of what was noted before: the rest was taken back. Durable, so that the file can
+    /// be cut then.
+    pub async fn shorten_upload(&self, id: &UploadId, bytes: u64) -> Result<(), MetadataError> {
+        let mut transaction = self.begin_durable().await?;
+        let query = sqlx::query(sql::SHORTEN_UPLOAD).bind(id.as_str()).bind(count("upload length", bytes)?);
+        query.execute(&mut *transaction).await?;
+        Ok(transaction.commit().await?)
+    }
+
     /// Forgets a session. False when it was not there.
     pub async fn delete_upload(&self, id: &UploadId) -> Result<bool, MetadataError> {
         let gone = sqlx::query(sql::DELETE_UPLOAD).bind(id.as_str()).execute(self.writer()).await?;

@@ -48,13 +48,18 @@ pub(super) fn is_absence(error: &PullError) -> bool {
     }
 }
 
-/// Asks a cache for a thing; when it is not there, for the name.
-pub(super) fn of_name<'a>(core: &'a Arc<Core>, route: Route, action: &'a Action) -> BoxFuture<'a, Told> {
+/// Asks a cache for a thing; when it is not there, for the name. `unclear` is what it means that it does not tell then.
+pub(super) fn of_name<'a>(
+    core: &'a Arc<Core>,
+    route: Route,
+    action: &'a Action,
+    unclear: Unclear,
+) -> BoxFuture<'a, Told> {
     // A type of its own: that of a whole exchange with an upstream would go through all that leads here.
-    Box::pin(thing_then_name(core, route, action))
+    Box::pin(thing_then_name(core, route, action, unclear))
 }
 
-async fn thing_then_name(core: &Arc<Core>, route: Route, action: &Action) -> Told {
+async fn thing_then_name(core: &Arc<Core>, route: Route, action: &Action, unclear: Unclear) -> Told {
     match action {
         Action::Manifest(_) | Action::Blob(_) => {}
         Action::Tags | Action::Referrers(_) => {
@@ -66,7 +71,7 @@ async fn thing_then_name(core: &Arc<Core>, route: Route, action: &Action) -> Tol
         }
     }
     match of_thing(core, route.clone(), action).await {
-        Said::Absent => match has_name(core, &route, Unclear::MeansNo).await {
+        Said::Absent => match has_name(core, &route, unclear).await {
             Ok(true) => Said::KeepsName,
             Ok(false) => Said::Absent,
             Err(error) => Said::Failed(error),
@@ -176,8 +181,10 @@ pub(crate) async fn peek_known(
 /// What it means that an upstream does not tell its tags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unclear {
-    /// It has just said that it does not have the thing, and that has to do.
+    /// It has just said that it does not have the thing, and that has to do where it has no lists at all.
     MeansNo,
+    /// The same, and nobody is behind it who could be asked in its place: that has to do whatever it says to lists.
+    ConcernsNobody,
     /// Nothing is known.
     Fails,
 }
@@ -205,9 +212,10 @@ pub(super) async fn has_name(core: &Arc<Core>, route: &Route, unclear: Unclear) 
     let has = match flight.await {
         Ok(has) => has,
         Err(error) if is_absence(&error) => false,
-        Err(error) if unclear == Unclear::MeansNo && will_not_tell(&error) => {
+        Err(error) if unclear.allows(&error) => {
             tracing::debug!(repo_key = %route.repo.key(), name = %route.name, %error, "the upstream does not tell its tags; it is taken not to have the name");
-            false
+            // Its word about a tag is none about the name: nothing is noted.
+            return Ok(false);
         }
         Err(error) => return Err(error),
     };
@@ -217,13 +225,27 @@ pub(super) async fn has_name(core: &Arc<Core>, route: &Route, unclear: Unclear) 
     Ok(has)
 }
 
-/// Whether an upstream has refused to list tags, as opposed to being unable to.
-fn will_not_tell(error: &PullError) -> bool {
+impl Unclear {
+    /// Whether an upstream that answers a question for its tags so is taken not to have the name.
+    fn allows(self, error: &PullError) -> bool {
+        match self {
+            Self::Fails => false,
+            Self::MeansNo => has_no_lists(error),
+            Self::ConcernsNobody => has_no_lists(error) || refuses(error),
+        }
+    }
+}
+
+/// Whether an upstream knows no lists of tags. One that refuses this list (401, 403, another 4xx) may well have the name: its
+/// login has expired, or has no right to lists.
+fn has_no_lists(error: &PullError) -> bool {
+    matches!(error, PullError::UpstreamFailed { said } if matches!(said.status, Some(404 | 405 | 501)))
+}
+
+fn refuses(error: &PullError) -> bool {
     match error {
         PullError::Denied { .. } => true,
-        PullError::UpstreamFailed { said } => {
-            said.status.is_some_and(|status| (400..500).contains(&status) || status == 501)
-        }
+        PullError::UpstreamFailed { said } => said.status.is_some_and(|status| (400..500).contains(&status)),
         _ => false,
     }
 }

@@ -10,6 +10,7 @@ use futures_util::future::BoxFuture;
 use oci::{Digest, Reference};
 
 use super::error::{GroupError, Sought};
+use super::lookup::Unclear;
 use super::repository::{GroupRoute, Member};
 use super::rules::{Choice, ChosenBy};
 use super::spec::NameKeeping;
@@ -123,7 +124,12 @@ impl Search<'_> {
         if let Some(index) = self.before_a_push(choice) {
             return self.at(index, AnsweredBy::PushTo);
         }
-        let walked = walk(&choice.members, |index| self.ask_for_name(index));
+        let last = choice.members.last().copied();
+        let walked = walk(&choice.members, |index| {
+            // Behind the last nobody is let in by mistake.
+            let unclear = if last == Some(index) { Unclear::ConcernsNobody } else { Unclear::MeansNo };
+            self.ask_for_name(index, unclear)
+        });
         match walked.await {
             Walked::Found(index, place) => {
                 // A blob is no image: nobody keeps a name for one.
@@ -166,11 +172,11 @@ impl Search<'_> {
     }
 
     /// Asks a member for the thing, and if it does not have it, for the name.
-    fn ask_for_name(&self, index: usize) -> BoxFuture<'_, Said<Place, PullError>> {
+    fn ask_for_name(&self, index: usize, unclear: Unclear) -> BoxFuture<'_, Said<Place, PullError>> {
         match &self.route.repo.members()[index] {
             // The look for a keeper has found nothing there.
             Member::Hosted(_) => Box::pin(async { Said::Absent }),
-            Member::Proxy(repo) => lookup::of_name(self.core, self.route.at_proxy(repo), self.action),
+            Member::Proxy(repo) => lookup::of_name(self.core, self.route.at_proxy(repo), self.action, unclear),
             Member::Unusable(_) => Box::pin(async move { self.unusable(index) }),
         }
     }

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use blob_store::Upload;
+use blob_store::{Mark, Upload};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use oci::{ByteRange, UploadId};
@@ -99,42 +99,64 @@ impl Hosted {
             return Err(HostedError::OutOfOrder { received: start });
         }
         let mark = upload.mark();
-        let poured = self.pour(session, upload, limits, chunk.body).await;
+        let most = chunk.range.map_or(u64::MAX, |range| range.len());
+        let poured = self.pour(session, upload, limits, (chunk.body, most)).await;
         let (len, came) = (upload.len(), upload.len() - start);
-        if let (Ok(()), Some(announced)) = (&poured, chunk.range.map(|range| range.len()))
-            && announced != came
-        {
-            self.sessions.shrink(session, start);
-            upload.rewind(mark).await?;
-            return Err(HostedError::SizeInvalid { announced, received: came });
+        let wrong = match &poured {
+            Err(Stop::TooMuch(came)) => Some(*came),
+            Ok(()) if chunk.range.is_some() && most != came => Some(came),
+            Ok(()) | Err(_) => None,
+        };
+        if let Some(received) = wrong {
+            self.take_back(session, upload, mark).await?;
+            return Err(HostedError::SizeInvalid { announced: most, received });
         }
         let synced = match &poured {
             Err(Stop::Lost(error)) => Err(error.clone()),
-            Ok(()) | Err(Stop::Refused(_)) => self.acknowledge(session, upload).await,
+            Ok(()) | Err(Stop::Refused(_) | Stop::TooMuch(_)) => self.acknowledge(session, upload).await,
         };
         if let Err(error) = synced {
             tracing::error!(upload = %session.id, %error, "an upload could not be made durable and is given up");
             self.end(writing).await;
-            return Err(error);
+            return Err(error.upload_lost());
         }
         match poured {
             Err(Stop::Refused(error) | Stop::Lost(error)) => Err(error),
-            Ok(()) => Ok(len),
+            Ok(()) | Err(Stop::TooMuch(_)) => Ok(len),
         }
     }
 
-    /// Writes a body as it comes.
+    /// Goes back to where a session was. The database is told first: a file that is shorter than what it says is the end of
+    /// the upload at the next start.
+    pub(super) async fn take_back(
+        &self,
+        session: &Session,
+        upload: &mut Upload,
+        mark: Mark,
+    ) -> Result<(), HostedError> {
+        if let Err(error) = self.metadata.shorten_upload(&session.id, mark.len()).await {
+            tracing::warn!(upload = %session.id, %error, "an upload went back, and that could not be recorded");
+        }
+        self.sessions.shrink(session, mark.len());
+        Ok(upload.rewind(mark).await?)
+    }
+
+    /// Writes a body as it comes, of `most` bytes at most.
     async fn pour(
         &self,
         session: &Session,
         upload: &mut Upload,
         limits: &PushLimits,
-        mut body: BodyStream,
+        (mut body, most): (BodyStream, u64),
     ) -> Result<(), Stop> {
-        let mut unsynced = 0;
+        let (mut unsynced, mut came) = (0, 0_u64);
         loop {
             let (batch, end) = gather(&mut body).await;
             let bytes: u64 = batch.iter().map(|piece| piece.len() as u64).sum();
+            came += bytes;
+            if came > most {
+                return Err(Stop::TooMuch(came));
+            }
             if upload.len().saturating_add(bytes) > limits.blob_bytes {
                 return Err(Stop::Refused(HostedError::TooLarge { what: "the blob", limit: limits.blob_bytes }));
             }
@@ -209,6 +231,8 @@ async fn writer_ended(session: &Session) -> Option<OwnedMutexGuard<Stage>> {
 enum Stop {
     /// What came before is good.
     Refused(HostedError),
+    /// More came than was announced: so many bytes until then.
+    TooMuch(u64),
     /// A sync failed: nothing of the upload can be trusted any more.
     Lost(HostedError),
 }

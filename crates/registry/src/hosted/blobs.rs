@@ -49,8 +49,15 @@ pub(crate) async fn open(core: &Arc<Core>, route: &HostedRoute, digest: &Digest)
 /// Tells a pushed blob's size. Whoever is told may leave out its upload: it stays for a lease.
 pub(crate) async fn stat(core: &Core, route: &HostedRoute, digest: &Digest) -> Result<BlobFacts, PullError> {
     let HostedBlobRow { size, leased_until } = find(&core.hosted, route, digest).await?;
+    let unknown = || HostedError::BlobUnknown(Box::new(*digest));
     if !Box::pin(core.hosted.hold_blob(route, digest, leased_until)).await {
-        return Err(HostedError::BlobUnknown(Box::new(*digest)).into());
+        return Err(unknown().into());
+    }
+    if core.hosted.uploads.store().stat(digest).await.map_err(HostedError::from)? != Some(size) {
+        // Deleted since it was looked for, or damaged. Whoever is told that it is not here pushes it again.
+        Box::pin(find(&core.hosted, route, digest)).await?;
+        damaged(digest);
+        return Err(unknown().into());
     }
     route.repo.counters().pulled(PullKind::Blob, PullOutcome::Hit);
     Ok(BlobFacts { size, outcome: PullOutcome::Hit })
@@ -90,6 +97,12 @@ impl Hosted {
         };
         let (repo, name) = route.place();
         let _lock = self.locks.lock(digest).await;
+        let Some(size) = self.metadata.hosted_blob_size(digest).await? else { return Ok(false) };
+        if self.uploads.store().stat(digest).await? != Some(size) {
+            // The client pushes it, which heals it.
+            damaged(digest);
+            return Ok(false);
+        }
         let mounted = self.metadata.mount_hosted_blob(repo, name, digest, from, self.lease()).await?;
         Ok(mounted == Mounted::Linked)
     }

@@ -24,12 +24,13 @@ impl Hosted {
         let refused = |refused| delete_refused(&refused, unknown());
         match reference {
             Reference::Tag(tag) => {
-                let deleted = self.metadata.delete_hosted_tag(route.place(), tag, pusher.as_str(), &immutable);
-                deleted.await?.map_err(refused)
+                let delete = || self.metadata.delete_hosted_tag(route.place(), tag, pusher.as_str(), &immutable);
+                self.with_reserve(delete).await?.map_err(refused)
             }
             Reference::Digest(digest) => {
-                let deleted = self.metadata.delete_hosted_manifest(route.place(), digest, pusher.as_str(), &immutable);
-                deleted.await?.map_err(refused)?;
+                let delete =
+                    || self.metadata.delete_hosted_manifest(route.place(), digest, pusher.as_str(), &immutable);
+                self.with_reserve(delete).await?.map_err(refused)?;
                 self.free(digest).await;
                 Ok(())
             }
@@ -40,7 +41,8 @@ impl Hosted {
     pub(crate) async fn delete_blob(&self, route: &HostedRoute, digest: &Digest) -> Result<(), HostedError> {
         refuse_if_whole(route)?;
         let immutable = |tag: &oci::Tag| route.repo.spec().is_immutable(tag);
-        let deleted = self.metadata.delete_hosted_blob(route.place(), digest, &immutable).await?;
+        let delete = || self.metadata.delete_hosted_blob(route.place(), digest, &immutable);
+        let deleted = self.with_reserve(delete).await?;
         deleted.map_err(|refused| delete_refused(&refused, HostedError::BlobUnknown(Box::new(*digest))))?;
         self.free(digest).await;
         Ok(())
@@ -48,7 +50,7 @@ impl Hosted {
 
     /// Removes bytes that nobody has any more. What fails is done at the next start: the delete itself stands.
     pub(super) async fn free(&self, digest: &Digest) {
-        if let Err(error) = self.drop_unneeded(digest).await {
+        if let Err(error) = self.with_reserve(|| self.drop_unneeded(digest)).await {
             tracing::warn!(%digest, %error, "the bytes of a deleted blob are left to the next garbage collection");
         }
     }

@@ -110,6 +110,12 @@ pub enum HostedError {
     /// The disk is full. Nothing acknowledged is lost, and the upload can go on later.
     #[error("no space left for pushes; what was received is kept: continue when there is room")]
     NoSpace,
+    /// The disk is full, and the upload ended with it: what a failed sync left cannot be trusted.
+    #[error("no space left for pushes; this upload is given up: begin it again when there is room")]
+    NoSpaceUploadLost,
+    /// The disk is so full that nothing can be deleted. Nothing was.
+    #[error("no space left, not even to delete: make some room on the server's disk, then delete again")]
+    NoSpaceToDelete,
     /// Stored bytes cannot be read, or are not what they were.
     #[error("the stored bytes of {0} are damaged or gone; restore them from a backup or push them again")]
     Damaged(Box<Digest>),
@@ -124,6 +130,11 @@ fn words(verdicts: &[RuleVerdict]) -> String {
 }
 
 impl HostedError {
+    /// The same error where it has ended the upload.
+    pub(super) fn upload_lost(self) -> Self {
+        if matches!(self, Self::NoSpace) { Self::NoSpaceUploadLost } else { self }
+    }
+
     /// Wraps a failure of our own disk or database.
     pub(crate) fn storage(source: &(dyn std::error::Error + 'static)) -> Self {
         match PullError::storage(source) {

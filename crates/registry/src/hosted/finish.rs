@@ -158,9 +158,8 @@ impl Hosted {
         let Stage::Growing(upload) = &mut *writing.stage else { return Err(HostedError::UploadUnknown) };
         let actual = upload.digest(digest.algorithm()).await?;
         if actual != *digest {
-            upload.rewind(before).await?;
-            let kept = upload.len();
-            self.sessions.shrink(&writing.session, kept);
+            let session = writing.session.clone();
+            self.take_back(&session, upload, before).await?;
             return Err(HostedError::DigestMismatch { said: Box::new(*digest), actual: Box::new(actual) });
         }
         let size = upload.len();
@@ -172,7 +171,7 @@ impl Hosted {
                 Unpublished::Lost(error) => {
                     tracing::error!(%digest, %error, "an upload could not be made durable and is given up");
                     self.end(&mut writing).await;
-                    HostedError::from(error)
+                    HostedError::from(error).upload_lost()
                 }
             };
             return Err(error);

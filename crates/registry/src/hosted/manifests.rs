@@ -92,17 +92,21 @@ impl Hosted {
             leased_until: self.lease(),
         };
         let _lock = self.locks.lock(&digest).await;
+        // What was here before is not this push's to remove.
+        let fresh = self.uploads.store().stat(&digest).await?.is_none();
         self.uploads.store().put(&digest, bytes.clone()).await?;
         let taken = self.metadata.push_manifest(&manifest, route.repo.spec()).await;
         match taken {
             Ok(Ok(())) => {}
             Ok(Err(refused)) => {
-                self.drop_unneeded_locked(&digest).await?;
+                if fresh {
+                    self.drop_unneeded_locked(&digest).await?;
+                }
                 return Err(refused.into());
             }
             Err(error) => {
                 // What cannot be removed now goes with the next garbage collection.
-                if let Err(error) = self.drop_unneeded_locked(&digest).await {
+                if fresh && let Err(error) = self.drop_unneeded_locked(&digest).await {
                     tracing::warn!(%digest, %error, "the bytes of a manifest that was not taken are left for now");
                 }
                 return Err(error.into());

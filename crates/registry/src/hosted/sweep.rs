@@ -14,12 +14,18 @@ use oci::{Digest, RepoKey};
 use super::access::Pusher;
 use super::append::Writing;
 use super::error::HostedError;
+use super::gc::GcPatience;
 use super::sessions::{Session, Stage};
 use super::{Hosted, PushLimits};
 
 impl Hosted {
-    /// Takes over the sessions of a former process; files without a session, and sessions without a file, go.
+    /// Takes over the sessions of a former process; files without a session, and sessions without a file, go, unless the
+    /// database is another one.
     pub(super) async fn take_over_sessions(&self) -> Result<(), HostedError> {
+        let bond = self.check_bond(GcPatience::Grace).await;
+        if let Err(error) = &bond {
+            tracing::warn!(%error, "uploads that have no session are left alone");
+        }
         let files: HashSet<_> = self.uploads.list()?.into_iter().collect();
         let mut known = HashSet::new();
         // They were let in before: a limit that has shrunk since does not end them.
@@ -27,22 +33,26 @@ impl Hosted {
         for row in self.metadata.list_uploads().await? {
             let pusher = Pusher::parse(&row.principal).filter(|_| files.contains(&row.id));
             let Some(pusher) = pusher else {
+                if bond.is_err() {
+                    continue;
+                }
                 self.metadata.delete_upload(&row.id).await?;
                 continue;
             };
             known.insert(row.id.clone());
             self.sessions.begin(Session::new(&row, pusher, Stage::Left(row.acknowledged)), &limits)?;
         }
-        for id in files.difference(&known) {
+        for id in files.difference(&known).filter(|_| bond.is_ok()) {
             tracing::info!(upload = %id, "removing the file of an upload that has ended");
             self.uploads.remove(id).await?;
         }
         Ok(())
     }
 
-    /// Removes what a crash left without a name.
+    /// Looks for what a crash left without a name.
     pub(crate) async fn sweep_left_overs(&self, stopping: &AtomicBool) -> Result<(), HostedError> {
-        self.sweep_orphans(stopping).await.map(drop)
+        self.check_bond(GcPatience::Grace).await?;
+        self.sweep_orphans(self.gc.settings().grace, stopping).await.map(drop)
     }
 
     /// Removes a blob's bytes if no name has it; how many they were.

@@ -212,7 +212,8 @@ impl RepositoryAdmin {
         Ok(())
     }
 
-    /// Refuses a group whose members are not there or cannot be members, and a member that its groups could not have.
+    /// Refuses a group whose members are not there or cannot be members, a member that its groups could not have, and
+    /// promotions from what is not there or not hosted.
     fn refuse_memberships(&self, spec: &ConfiguredRepository) -> Result<(), RepositoryError> {
         let map = self.core.map();
         let kind_of = |key: &RepoKey| {
@@ -221,11 +222,13 @@ impl RepositoryAdmin {
             }
             map.any(key.as_ref()).map(|repo| Candidate::of(&repo))
         };
-        if let ConfiguredRepository::Group(group) = spec {
-            let problems = memberships::check(group, kind_of);
-            if !problems.is_empty() {
-                return Err(RepositoryError::Invalid(problems));
-            }
+        let problems = match spec {
+            ConfiguredRepository::Group(group) => memberships::check(group, kind_of),
+            ConfiguredRepository::Hosted(hosted) => memberships::check_sources(hosted, kind_of),
+            ConfiguredRepository::Proxy(_) => Vec::new(),
+        };
+        if !problems.is_empty() {
+            return Err(RepositoryError::Invalid(problems));
         }
         let hurt = map.groups().iter().filter(|group| group.spec().members.contains(spec.key()));
         // Only what this one changes: what else may be wrong with a group is not in its way.

@@ -1,4 +1,5 @@
-//! Whether the members that groups name are there, and of a kind that a group can have.
+//! Whether the repositories that others name are there, and of the kind it takes: members of groups, and where promotions
+//! come from.
 //!
 //! Must not know documents. Invariants: a group has no member that is a group itself, nor one whose callers have rights of
 //! their own: what one caller may see would be another's through the group.
@@ -11,6 +12,7 @@ use super::configured::{AnyRepository, ConfiguredRepository};
 use super::map::RepositoryMap;
 use crate::core::Builtins;
 use crate::groups::GroupSpec;
+use crate::hosted::{HostedSpec, Workflow};
 
 /// What matters of a repository that is, or is to be, a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,9 +77,27 @@ pub(super) fn check(spec: &GroupSpec, kind_of: impl Fn(&RepoKey) -> Option<Candi
     problems
 }
 
-/// What is wrong with the members of the groups in a configuration file. Its groups have members that stand there too, or
-/// are built in: what comes and goes over the API is nothing a file can rely on.
-pub fn check_groups(specs: &[ConfiguredRepository], builtins: Builtins) -> Vec<(RepoKey, FieldProblem)> {
+/// What is wrong with where the promotions of one repository come from: a rule about a repository that is not there, or
+/// that nothing is promoted from, would look as if it held.
+pub(super) fn check_sources(spec: &HostedSpec, kind_of: impl Fn(&RepoKey) -> Option<Candidate>) -> Vec<FieldProblem> {
+    let mut problems = Vec::new();
+    for (index, Workflow { from, .. }) in spec.promote.iter().enumerate() {
+        let wrong = match kind_of(from) {
+            Some(Candidate::Hosted) => continue,
+            None => format!("there is no repository '{from}'"),
+            Some(Candidate::Proxy | Candidate::Passthrough) => format!(
+                "'{from}' is a cache of an upstream; copy images into a hosted repository (transship copy), and name that one"
+            ),
+            Some(Candidate::Group) => format!("'{from}' is a group; name the hosted member that it comes from"),
+        };
+        problems.push(FieldProblem { path: format!("promote[{index}].from"), message: wrong });
+    }
+    problems
+}
+
+/// What is wrong with the repositories that those in a configuration file name: members of groups, and where promotions
+/// come from. They stand there too, or are built in: what comes and goes over the API is nothing a file can rely on.
+pub fn check_references(specs: &[ConfiguredRepository], builtins: Builtins) -> Vec<(RepoKey, FieldProblem)> {
     let builtin: Vec<RepoKey> = match builtins {
         Builtins::Included => builtin_specs().map(|(key, _)| key).collect(),
         Builtins::Excluded => Vec::new(),
@@ -86,11 +106,15 @@ pub fn check_groups(specs: &[ConfiguredRepository], builtins: Builtins) -> Vec<(
         let written = specs.iter().find(|spec| spec.key() == key).map(Candidate::of_spec);
         written.or_else(|| builtin.contains(key).then_some(Candidate::Proxy))
     };
-    let groups = specs.iter().filter_map(|spec| match spec {
-        ConfiguredRepository::Group(spec) => Some(spec),
-        ConfiguredRepository::Proxy(_) | ConfiguredRepository::Hosted(_) => None,
+    let found = specs.iter().flat_map(|spec| {
+        let problems = match spec {
+            ConfiguredRepository::Group(group) => check(group, kind_of),
+            ConfiguredRepository::Hosted(hosted) => check_sources(hosted, kind_of),
+            ConfiguredRepository::Proxy(_) => Vec::new(),
+        };
+        problems.into_iter().map(|problem| (spec.key().clone(), problem))
     });
-    groups.flat_map(|group| check(group, kind_of).into_iter().map(|problem| (group.key.clone(), problem))).collect()
+    found.collect()
 }
 
 /// The groups that have `key` as a member.
@@ -110,7 +134,7 @@ mod tests {
             ConfiguredRepository::from_document(key.parse().unwrap(), document, Provenance::File).unwrap()
         };
         let specs: Vec<_> = repos.iter().map(read).collect();
-        let found = check_groups(&specs, builtins);
+        let found = check_references(&specs, builtins);
         found.into_iter().map(|(key, problem)| format!("{key}.{}: {}", problem.path, problem.message)).collect()
     }
 
@@ -136,5 +160,25 @@ mod tests {
         assert!(found[0].starts_with("all.members[1]: 'mine' has auth: passthrough"), "{found:?}");
         assert!(found[1].starts_with("all.members[2]: 'more' is a group"), "{found:?}");
         assert!(found[2].starts_with("all.push_to: 'corp' takes no pushes"), "{found:?}");
+    }
+    #[test]
+    fn promotions_come_from_hosted_repositories_that_are_there() {
+        let rel = |from: &str| json!({ "kind": "hosted", "promote": [{ "from": "dev" }, { "from": from }] });
+        for (from, problem) in [
+            ("dve", "there is no repository 'dve'"),
+            ("corp", "'corp' is a cache of an upstream; copy images into a hosted repository"),
+            ("dockerhub", "'dockerhub' is a cache of an upstream"),
+            ("all", "'all' is a group; name the hosted member"),
+        ] {
+            let repos = [
+                ("dev", json!({ "kind": "hosted" })),
+                ("corp", json!({ "upstream": "https://r.example" })),
+                ("all", json!({ "kind": "group", "members": ["dev"] })),
+                ("rel", rel(from)),
+            ];
+            let found = problems(&repos, Builtins::Included);
+            assert_eq!(found.len(), 1, "{found:?}");
+            assert!(found[0].starts_with(&format!("rel.promote[1].from: {problem}")), "{found:?}");
+        }
     }
 }

@@ -26,7 +26,7 @@ pub use configured::ConfiguredRepository;
 pub use document::{FIELDS, FieldDoc, FieldProblem, Provenance, read_own_limits};
 pub(crate) use map::RepositoryMap;
 pub use map::{Route, RouteQuery};
-pub use memberships::check_groups;
+pub use memberships::check_references;
 pub use network::NetworkSpec;
 pub use pattern::{NamePattern, TagPattern};
 pub use repository::{HeaderTrace, Repository, Source, UpstreamDefaults};

@@ -200,7 +200,8 @@ impl Retention {
         for facts in &to_delete {
             let by = TagMove::new(by, TagCause::Retention);
             let tag = (key, &facts.name, &facts.tag);
-            let gone = self.core.metadata.expire_hosted_tag(tag, &facts.digest, by).await?;
+            let expire = || self.core.metadata.expire_hosted_tag(tag, &facts.digest, by);
+            let gone = self.core.hosted.with_reserve(expire).await?;
             let shown = format!("{}:{}", facts.name, facts.tag);
             if gone { deleted.push(shown) } else { moved.push(shown) }
         }

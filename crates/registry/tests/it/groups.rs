@@ -157,13 +157,37 @@ async fn a_name_that_appears_at_an_earlier_cache_is_noticed_beside_a_pull() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_upstream_that_does_not_list_tags_is_taken_by_its_word_about_the_tag() {
+async fn an_upstream_that_has_no_lists_of_tags_is_taken_by_its_word_about_the_tag() {
+    for status in [404, 405, 501] {
+        let house = House::new().await;
+        house.hub.add_image("team/app", "v1", &Image::small(1, 3000));
+        house.corp.fault(Target::kind(Kind::Tags), Fault::status(status));
+        assert_eq!(house.pull("team/app", "v1").await.unwrap(), PullOutcome::Miss, "{status}");
+        assert_eq!(house.keeper("team/app").await.as_deref(), Some("hub"), "{status}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upstream_that_refuses_to_list_tags_lets_nobody_in() {
+    for status in [400, 401, 403, 410, 503] {
+        let house = House::new().await;
+        house.hub.add_image("team/app", "v2", &Image::small(1, 3000));
+        house.corp.fault(Target::kind(Kind::Tags), Fault::status(status));
+        let error = house.pull("team/app", "v2").await.expect_err("whether it has the name is not known");
+        assert!(error.to_string().contains("member 'corp' of group 'all' failed"), "{status}: {error}");
+        assert_eq!(house.keeper("team/app").await, None, "{status}");
+        assert!(house.hub.requests().is_empty(), "{status}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_last_member_says_to_lists_makes_no_failure_of_its_no() {
     let house = House::new().await;
+    house.hub.fault(Target::kind(Kind::Tags), Fault::status(403));
+    let error = house.pull("team/app", "v2").await.expect_err("nobody has it");
+    assert!(error.to_string().contains("corp, hub do not have it"), "{error}");
+    // And that is no word about the name, where somebody else would believe it.
     house.hub.add_image("team/app", "v1", &Image::small(1, 3000));
-    house.corp.fault(Target::kind(Kind::Tags), Fault::status(403));
+    house.hub.clear_faults();
     assert_eq!(house.pull("team/app", "v1").await.unwrap(), PullOutcome::Miss);
-    house.corp.clear_faults();
-    house.corp.fault(Target::kind(Kind::Tags), Fault::status(503));
-    house.hub.add_image("team/other", "v1", &Image::small(1, 3000));
-    assert!(house.pull("team/other", "v1").await.is_err(), "whether it has the name cannot be asked now");
 }

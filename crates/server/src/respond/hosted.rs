@@ -32,7 +32,9 @@ pub(super) fn status_of(error: &HostedError) -> (StatusCode, ErrorCode) {
         HostedError::Conflict(_) => (StatusCode::CONFLICT, ErrorCode::Denied),
         HostedError::Invalid(_) => (StatusCode::BAD_REQUEST, ErrorCode::Unsupported),
         HostedError::Unauthorized { .. } => (StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized),
-        HostedError::NoSpace => (StatusCode::INSUFFICIENT_STORAGE, ErrorCode::Unknown),
+        HostedError::NoSpace | HostedError::NoSpaceUploadLost | HostedError::NoSpaceToDelete => {
+            (StatusCode::INSUFFICIENT_STORAGE, ErrorCode::Unknown)
+        }
         HostedError::Damaged(_) | HostedError::Storage(_) => (StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Unknown),
     }
 }
@@ -60,6 +62,8 @@ pub(super) fn retry_after(error: &HostedError) -> Option<Duration> {
         | HostedError::RulesNotMet(_)
         | HostedError::Unauthorized { .. }
         | HostedError::NoSpace
+        | HostedError::NoSpaceUploadLost
+        | HostedError::NoSpaceToDelete
         | HostedError::Damaged(_)
         | HostedError::Storage(_) => None,
     }

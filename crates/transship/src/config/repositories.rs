@@ -71,14 +71,14 @@ fn problem(entry: &Entry, prefix: &str, path: &str, message: String) -> Problem 
     Problem::new(place(entry, path), full, veil(&entry.node, message)).with_hint(hint)
 }
 
-/// Finds what is wrong with the members of groups.
-pub(crate) fn check_groups(
+/// Finds what is wrong with the repositories that others name: members of groups, and where promotions come from.
+pub(crate) fn check_references(
     specs: &[ConfiguredRepository],
     builtins: Builtins,
     document: &Node,
     problems: &mut Vec<Problem>,
 ) {
-    for (key, FieldProblem { path, message }) in registry::check_groups(specs, builtins) {
+    for (key, FieldProblem { path, message }) in registry::check_references(specs, builtins) {
         // One that is not among these has a problem of its own, which was told.
         let written = |member: &str| document.get("repos").is_some_and(|repos| repos.node.get(member).is_some());
         let is_told = message.strip_prefix("there is no repository '").and_then(|rest| rest.strip_suffix('\''));

@@ -187,7 +187,7 @@ impl Sources {
             Some(false) => Builtins::Excluded,
             Some(true) | None => Builtins::Included,
         };
-        repositories::check_groups(&repositories, builtins, document, problems);
+        repositories::check_references(&repositories, builtins, document, problems);
         let cache_dir = raw.cache_dir.or_else(default_cache_dir);
         if cache_dir.is_none() {
             let message =

@@ -68,8 +68,10 @@ fn sums(report: &GcReport) -> String {
     if left == registry::GcLeftOvers::default() {
         return freed;
     }
-    let registry::GcLeftOvers { blobs, uploads, sessions } = left;
-    format!("{freed}; left over by crashes: {blobs} blobs, {uploads} files and {sessions} rows of uploads")
+    let registry::GcLeftOvers { blobs, waiting, uploads, sessions } = left;
+    format!(
+        "{freed}; left over by crashes: {blobs} blobs ({waiting} more wait), {uploads} files and {sessions} rows of uploads"
+    )
 }
 
 fn ended(report: &GcReport) -> String {

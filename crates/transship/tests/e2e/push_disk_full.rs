@@ -82,3 +82,33 @@ async fn a_full_disk_refuses_pushes_loses_none_and_can_be_cleaned_up() {
     let reserve = house.transship.cache_dir().join("hosted/reserve");
     assert!(comes_true(|| reserve.exists()).await, "there is room to clean up next time");
 }
+
+/// Deleting is how room is made, so it must work without any: uploads fill the disk to the last byte.
+#[tokio::test(flavor = "multi_thread")]
+async fn tags_and_manifests_can_be_deleted_on_a_full_disk() {
+    let disk = SmallDisk::mount("30m");
+    let cache_dir = Some(disk.folder.path().join("cache"));
+    let house = Hosted::set_up(&json!({ "gc": by_hand() }), TransshipSetup { cache_dir, ..TransshipSetup::default() });
+    let first = testkit::image::blob(1, 1 << 20).to_vec();
+    let kept = house.push_image("lab/app", "kept", &first).await;
+    house.push_image("lab/app", "moved", &first).await;
+    let dropped = house.push_image("lab/app", "dropped", &testkit::image::blob(2, 1 << 20)).await;
+    house.gc("").await;
+    let at = house.send("POST", "/v2/lab/app/blobs/uploads/", &[], "").await.header("location").to_owned();
+    let bytes = testkit::image::blob(3, 32 << 20).to_vec();
+    assert_eq!(house.send("PATCH", &at, &[], bytes).await.status, 507);
+    let ballast = fill_up(disk.folder.path());
+    for reference in ["moved".to_owned(), dropped.to_string()] {
+        let deleted = house.as_admin("DELETE", &format!("/v2/lab/app/manifests/{reference}"), &[], "").await;
+        assert_eq!(deleted.status, 202, "{reference}: {}", deleted.text());
+        let pulled = house.send("GET", &format!("/v2/lab/app/manifests/{reference}"), &[], "").await;
+        assert_eq!(pulled.status, 404, "{reference}");
+    }
+    std::fs::remove_file(ballast).unwrap();
+    for reference in ["kept".to_owned(), kept.to_string()] {
+        let pulled = house.send("GET", &format!("/v2/lab/app/manifests/{reference}"), &[], "").await;
+        assert_eq!(pulled.status, 200, "{reference}: what was not deleted is there");
+    }
+    let layer = house.send("GET", &format!("/v2/lab/app/blobs/{}", Digest::sha256_of(&first)), &[], "").await;
+    assert!(layer.body == first);
+}

@@ -103,21 +103,53 @@ async fn a_push_that_is_acknowledged_is_promoted_also_when_the_program_dies_at_o
 
 #[tokio::test(flavor = "multi_thread")]
 async fn workflows_in_a_circle_are_refused_in_the_file_and_over_the_api() {
-    let config = json!({ "builtin_upstreams": false, "repos": {
+    let repos = json!({
         "a": open(&json!({ "promote": [{ "from": "b" }] })), "b": open(&json!({ "promote": [{ "from": "a" }] })),
-    } });
+    });
+    let (code, said) = config_check(&repos);
+    assert!(code == Some(2) && said.contains("promoted back to it"), "{said}");
+
+    let yard = Yard::start(&json!({ "fixed": open(&json!({})) }));
+    let hosted = |key: &str, promote: Value| json!({ "key": key, "kind": "hosted", "promote": promote });
+    for (key, promote) in [("b", json!([])), ("a", json!([{ "from": "b" }]))] {
+        let made = yard.api("POST", "/api/repos", hosted(key, promote)).await;
+        assert_eq!(made.status, 201, "{}", made.text());
+    }
+    let refused = yard.api("PUT", "/api/repos/b", hosted("b", json!([{ "from": "a" }]))).await;
+    assert!(refused.status == 400 && refused.error_messages().contains("promoted back to it"), "{}", refused.text());
+    let by_hand = hosted("b", json!([{ "from": "a", "run": "hand" }]));
+    assert_eq!(yard.api("PUT", "/api/repos/b", by_hand).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gate_before_what_is_not_there_or_not_hosted_is_refused_in_the_file_and_over_the_api() {
+    let gated = |from: &str| json!({ "kind": "hosted", "promote": [{ "from": from, "require": ["signed"] }] });
+    for (from, problem) in [("dve", "there is no repository 'dve'"), ("hub", "'hub' is a cache of an upstream")] {
+        let (dev, hub) = (open(&json!({})), json!({ "upstream": "https://r.example" }));
+        let (code, said) = config_check(&json!({ "dev": dev, "hub": hub, "prod": gated(from) }));
+        assert!(code == Some(2) && said.contains("prod.promote[0].from") && said.contains(problem), "{said}");
+    }
+    let yard = Yard::start(&json!({ "dev": open(&json!({})) }));
+    let mut prod = gated("dve");
+    prod["key"] = json!("prod");
+    let refused = yard.api("POST", "/api/repos", prod.clone()).await;
+    assert!(refused.status == 400 && refused.error_messages().contains("no repository 'dve'"), "{}", refused.text());
+    prod["promote"][0]["from"] = json!("dev");
+    assert_eq!(yard.api("POST", "/api/repos", prod.clone()).await.status, 201);
+    prod["promote"][0]["when"] = json!([]);
+    let refused = yard.api("PUT", "/api/repos/prod", prod).await;
+    assert!(refused.status == 400 && refused.error_messages().contains("about no tag"), "{}", refused.text());
+    yard.push("dev/app", "v1", &Image::small(1, 1000)).await;
+    let unsigned = yard.api("POST", "/api/promotions", json!({ "from": "dev/app:v1", "to": "prod/app:v1" })).await;
+    assert_eq!(unsigned.status, 403, "the gate stands: {}", unsigned.text());
+}
+
+/// What `transship config check` says of these repositories.
+fn config_check(repos: &Value) -> (Option<i32>, String) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("transship.yaml");
-    std::fs::write(&file, config.to_string()).unwrap();
-    let mut command = std::process::Command::new(PROGRAM);
-    let output = command.env_clear().args(["config", "check"]).arg(&file).output().unwrap();
+    std::fs::write(&file, json!({ "builtin_upstreams": false, "repos": repos }).to_string()).unwrap();
+    let output = std::process::Command::new(PROGRAM).env_clear().args(["config", "check"]).arg(&file).output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap() + &String::from_utf8(output.stdout).unwrap();
-    assert!(output.status.code() == Some(2) && said.contains("promoted back to it"), "{said}");
-
-    let yard = Yard::start(&json!({ "a": open(&json!({ "promote": [{ "from": "b" }] })) }));
-    let circle = json!({ "key": "b", "kind": "hosted", "promote": [{ "from": "a" }] });
-    let refused = yard.api("POST", "/api/repos", circle).await;
-    assert!(refused.status == 400 && refused.error_messages().contains("promoted back to it"), "{}", refused.text());
-    let by_hand = json!({ "key": "b", "kind": "hosted", "promote": [{ "from": "a", "run": "hand" }] });
-    assert_eq!(yard.api("POST", "/api/repos", by_hand).await.status, 201);
+    (output.status.code(), said)
 }

@@ -95,6 +95,9 @@ impl GcRepository {
 pub struct GcLeftOvers {
     /// Files of blobs that no row knows.
     pub blobs: u64,
+    /// The same that are kept: their grace is not over.
+    #[serde(default)]
+    pub waiting: u64,
     /// Files of uploads without a session.
     pub uploads: u64,
     /// Rows of sessions that have ended.

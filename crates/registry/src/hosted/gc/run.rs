@@ -41,6 +41,7 @@ struct Run<'a> {
     hosted: &'a Hosted,
     settings: GcSettings,
     mode: GcMode,
+    patience: GcPatience,
     grace: Duration,
     id: i64,
     stopping: &'a AtomicBool,
@@ -61,6 +62,7 @@ pub(crate) async fn collect(core: &Core, request: GcRequest, stopping: &AtomicBo
         hosted: &core.hosted,
         settings,
         mode: request.mode,
+        patience: request.patience,
         grace: if request.patience == GcPatience::None { Duration::ZERO } else { settings.grace },
         id: collector.next_run(),
         stopping,
@@ -89,7 +91,7 @@ pub(crate) async fn collect(core: &Core, request: GcRequest, stopping: &AtomicBo
     tell(&report);
     if request.mode == GcMode::Collect {
         if !repos.is_empty() {
-            run.keep_reserve().await;
+            run.hosted.keep_reserve().await;
         }
         core.metrics.gc.ran(&report);
         collector.keep(&report);
@@ -122,15 +124,6 @@ fn tell(report: &GcReport) {
 }
 
 impl Run<'_> {
-    /// Keeps room for the next run.
-    async fn keep_reserve(&self) {
-        match self.hosted.uploads.keep_reserve().await {
-            Ok(true) => {}
-            Ok(false) => tracing::debug!("there is no room to be kept for garbage collection"),
-            Err(error) => tracing::warn!(%error, "room for garbage collection could not be kept"),
-        }
-    }
-
     fn empty_report(&self, began: SystemTime) -> GcReport {
         GcReport {
             started_at: humantime::format_rfc3339_millis(began).to_string(),
@@ -148,9 +141,13 @@ impl Run<'_> {
     }
 
     async fn all(&mut self, repos: &[std::sync::Arc<HostedRepository>], report: &mut GcReport) -> Result<(), Stop> {
+        if self.mode == GcMode::Collect {
+            self.hosted.check_bond(self.patience).await?;
+        }
         if self.mode == GcMode::Collect && self.hosted.gc.clock.was_changed() {
             tracing::warn!("the clock was changed, or the machine slept: everything is held for another lease");
             self.hosted.metadata.hold_everything(self.settings.lease_until(SystemTime::now())).await?;
+            self.hosted.gc.clock.handled();
         }
         for repo in repos {
             let key = &repo.spec().key;
@@ -166,10 +163,10 @@ impl Run<'_> {
         if self.mode == GcMode::DryRun {
             return Ok(self.weigh().await?);
         }
-        let (left_overs, bytes) = self.hosted.sweep_orphans(self.stopping).await?;
+        let (left_overs, bytes) = self.hosted.sweep_orphans(self.grace, self.stopping).await?;
         report.left_overs = left_overs;
         self.freed = (self.freed.0 + left_overs.blobs, self.freed.1 + bytes);
-        Ok(())
+        Ok(self.hosted.metadata.prune_pulls().await?)
     }
 
     /// Looks at all links or manifests of a repository.

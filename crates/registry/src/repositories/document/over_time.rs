@@ -104,25 +104,32 @@ impl<'a> Reader<'a> {
     }
 
     fn retention_rule(&mut self) -> RetentionRule {
-        let mut tags = self.list("tags", TagPattern::parse);
-        if self.is_absent("tags") {
-            tags.extend(TagPattern::parse("*"));
-        }
         let rule = RetentionRule {
-            tags,
+            tags: self.patterns_or_all("tags"),
             keep_last: self.number("keep_last"),
-            keep_newer_than: self.parsed("keep_newer_than", parse_duration),
+            keep_newer_than: self.parsed("keep_newer_than", parse_keeping),
             keep_matching: self.list("keep_matching", TagPattern::parse),
-            keep_pulled_within: self.parsed("keep_pulled_within", parse_duration),
+            keep_pulled_within: self.parsed("keep_pulled_within", parse_keeping),
             order: self.parsed("order", parse_order).unwrap_or_default(),
             held: if self.flag("delete_immutable") == Some(true) { Held::Goes } else { Held::Stays },
         };
-        let keeps = ["keep_last", "keep_newer_than", "keep_matching", "keep_pulled_within"];
-        if keeps.iter().all(|name| self.is_absent(name)) {
-            let message = format!("it keeps nothing, and would delete every tag; give one of {}", keeps.join(", "));
-            self.problem("tags", message);
+        // What was written but could not be read has its own problem.
+        if !rule.keeps_something() && !self.has_problems() {
+            let keeps = ["keep_last", "keep_newer_than", "keep_matching", "keep_pulled_within"].join(", ");
+            self.problem("tags", format!("it keeps nothing, and would delete every tag; give one of {keeps}"));
         }
         rule
+    }
+
+    /// Patterns of tags. Without the field, all; a list of none would be about nothing, and look as if it held.
+    fn patterns_or_all(&mut self, path: &'static str) -> Vec<TagPattern> {
+        let mut patterns = self.list(path, TagPattern::parse);
+        if self.is_absent(path) {
+            patterns.extend(TagPattern::parse("*"));
+        } else if patterns.is_empty() && !self.has_problems() {
+            self.problem(path, "it is about no tag; name patterns, or leave it out for all tags");
+        }
+        patterns
     }
 
     fn number(&mut self, path: &'static str) -> Option<u32> {
@@ -155,10 +162,7 @@ impl<'a> Reader<'a> {
         if from.as_ref() == Some(own) {
             self.problem("from", "a repository is not promoted to itself");
         }
-        let mut when = self.list("when", TagPattern::parse);
-        if self.is_absent("when") {
-            when.extend(TagPattern::parse("*"));
-        }
+        let when = self.patterns_or_all("when");
         let rules: &[Value] = match self.value("require") {
             Value::Null => &[],
             Value::Array(rules) => rules,
@@ -204,6 +208,14 @@ impl<'a> Reader<'a> {
             }
         }
         found
+    }
+}
+
+/// A time within which something is kept: none keeps nothing.
+fn parse_keeping(text: &str) -> Result<Duration, String> {
+    match parse_duration(text)? {
+        Duration::ZERO => Err(format!("'{text}' keeps nothing; write a time, like 30d")),
+        within => Ok(within),
     }
 }
 
@@ -264,6 +276,19 @@ mod tests {
             (json!({ "channels": { "st able": { "over": "v*" } } }), "the name of a channel is a tag"),
             (json!({ "retention": {} }), "retention.rules: required"),
             (json!({ "retention": { "rules": [{ "tags": "*" }] } }), "retention.rules[0].tags: it keeps nothing"),
+            (
+                json!({ "retention": { "rules": [{ "tags": "*", "keep_matching": [] }] } }),
+                "retention.rules[0].tags: it keeps nothing",
+            ),
+            (json!({ "retention": { "rules": [{ "keep_newer_than": "0s" }] } }), "keep_newer_than: '0s' keeps nothing"),
+            (
+                json!({ "retention": { "rules": [{ "keep_last": 1, "keep_pulled_within": "0d" }] } }),
+                "keep_pulled_within: '0d' keeps nothing",
+            ),
+            (
+                json!({ "retention": { "rules": [{ "tags": [], "keep_last": 1 }] } }),
+                "retention.rules[0].tags: it is about no tag",
+            ),
             (json!({ "retention": { "rules": [{ "keep_lasts": 1 }] } }), "retention.rules[0].keep_lasts"),
             (json!({ "retention": { "rules": [{ "keep_last": 0 }] } }), "whole number from 1"),
             (json!({ "retention": { "rules": [{ "keep_last": 1 }], "interval": "1s" } }), "retention.interval: '1s'"),
@@ -271,6 +296,10 @@ mod tests {
             (json!({ "promote": [{ "from": "dev", "to": "other" }] }), "promote[0].to: this is the 'promote' of 'r'"),
             (json!({ "promote": [{ "from": "dev", "require": ["singed"] }] }), "promote[0].require[0]: 'singed'"),
             (json!({ "promote": [{ "when": "v*" }] }), "promote[0].from: required"),
+            (
+                json!({ "promote": [{ "from": "dev", "when": [], "require": ["signed"] }] }),
+                "promote[0].when: it is about no tag",
+            ),
         ] {
             let found = read(&document).unwrap_err().join("\n");
             assert!(found.contains(problem), "{document}: {found}");
