@@ -33,8 +33,8 @@ pub use hosted::{
     ApprovalRow, Condemned, Copied, DeleteRefused, GarbageKind, HeldPart, HostedBlobRow, HostedReferrer,
     HostedTagEvent, HostedTagRow, InvalidPromotionId, InvalidPromotionState, InvalidTagCause, MountFrom, Mounted,
     NewManifest, NewPromotion, PromotedTag, PromotionFilter, PromotionId, PromotionRefused, PromotionRow,
-    PromotionState, Pull, PushRefused, Rehearsal, RevertRefused, Reverted, TagCause, TagEventRow, TagFacts, TagMove,
-    TagRefused, TagRules, Tagged, UploadRow, Waiting,
+    PromotionState, Pull, PullsMatter, PushRefused, Rehearsal, RevertRefused, Reverted, TagCause, TagEventRow,
+    TagFacts, TagMove, TagRefused, TagRules, Tagged, UploadRow, Waiting,
 };
 pub use manifests::ManifestRow;
 pub use metadata::Metadata;

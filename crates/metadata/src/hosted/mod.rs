@@ -26,7 +26,7 @@ pub use events::{HostedTagEvent, InvalidTagCause, TagCause, TagMove};
 pub use garbage::{Condemned, GarbageKind, HeldPart};
 pub use listing::{HostedReferrer, HostedTagRow};
 pub use manifests::{NewManifest, PushRefused};
-pub use over_time::{TagRefused, Tagged};
+pub use over_time::{PullsMatter, TagRefused, Tagged};
 pub use promotion::{
     Copied, InvalidPromotionId, InvalidPromotionState, NewPromotion, PromotedTag, PromotionFilter, PromotionId,
     PromotionRefused, PromotionRow, PromotionState, Rehearsal, RevertRefused, Reverted, Waiting,

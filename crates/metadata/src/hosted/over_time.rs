@@ -10,8 +10,8 @@ use oci::{Digest, RepoKey, RepositoryName, Tag};
 use super::deletes::remove_tag;
 use super::events::{HostedTagEvent, TagMove, event};
 use super::manifests::{current, point_tag};
-use super::retention::TagEventRow;
-use super::tag_rules::{TagRules, may_point};
+use super::retention::{TagEventRow, TagFacts, tag_facts};
+use super::tag_rules::{self, TagRules, may_point};
 use crate::encode::millis;
 use crate::error::MetadataError;
 use crate::metadata::Metadata;
@@ -24,6 +24,15 @@ pub enum Tagged {
     Moved(Option<Digest>),
     /// It pointed there already.
     Already,
+}
+
+/// Whether a tag that was pulled since it was looked at has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PullsMatter {
+    /// It has: it was decided by pulls.
+    Yes,
+    /// It has not.
+    No,
 }
 
 /// Why a tag is not moved. Nothing was changed.
@@ -110,15 +119,25 @@ impl Metadata {
         Ok(Ok(Tagged::Moved(now)))
     }
 
-    /// Deletes a tag that still points where it was seen to. False when it moved, or was gone. Durable.
+    /// Deletes a tag of which nothing has changed since it was `seen`, and that no channel of `rules` has come to stand on.
+    /// False when it stays, or was gone. Durable.
     pub async fn expire_hosted_tag(
         &self,
-        (repo, name, tag): (&RepoKey, &RepositoryName, &Tag),
-        seen: &Digest,
-        by: TagMove<'_>,
+        repo: &RepoKey,
+        seen: &TagFacts,
+        (pulls, by): (PullsMatter, TagMove<'_>),
+        rules: &dyn TagRules,
     ) -> Result<bool, MetadataError> {
+        let TagFacts { name, tag, .. } = seen;
         let mut transaction = self.begin_durable().await?;
-        if current(&mut transaction, repo, name, tag).await?.as_ref() != Some(seen) {
+        let query = sqlx::query(over_time::HOSTED_TAG_FACTS_NOW).bind(repo.as_str()).bind(name.as_str());
+        let row = query.bind(tag.as_str()).fetch_optional(&mut *transaction).await?;
+        let now = row.as_ref().map(tag_facts).transpose()?;
+        let is_as_seen = now.is_some_and(|now| {
+            let pulled = pulls == PullsMatter::Yes && now.pulled_at != seen.pulled_at;
+            !pulled && (now.digest, now.tagged_at) == (seen.digest, seen.tagged_at)
+        });
+        if !is_as_seen || tag_rules::channel_on(&mut transaction, (repo, name), (tag, &seen.digest), rules).await? {
             return Ok(false);
         }
         remove_tag(&mut transaction, (repo, name, tag), by).await?;

@@ -164,7 +164,7 @@ impl Metadata {
     }
 }
 
-fn tag_facts(row: &SqliteRow) -> Result<TagFacts, MetadataError> {
+pub(super) fn tag_facts(row: &SqliteRow) -> Result<TagFacts, MetadataError> {
     let columns = Columns { table: "hosted_tags", row };
     Ok(TagFacts {
         name: columns.parsed("name")?,

@@ -44,3 +44,14 @@ pub(super) async fn may_point(
     let there = tags_of(transaction, repo, name, digest).await?;
     Ok(there.iter().chain(with).any(|other| rules.is_version_of(tag, other)))
 }
+
+/// Whether a channel stands on the version that a tag names.
+pub(super) async fn channel_on(
+    transaction: &mut Transaction<'static, Sqlite>,
+    (repo, name): (&RepoKey, &RepositoryName),
+    (tag, digest): (&Tag, &Digest),
+    rules: &dyn TagRules,
+) -> Result<bool, MetadataError> {
+    let there = tags_of(transaction, repo, name, digest).await?;
+    Ok(there.iter().any(|other| rules.is_channel(other) && rules.is_version_of(other, tag)))
+}

@@ -78,6 +78,9 @@ statements! {
     HOSTED_TAG_FACTS = "SELECT t.name, t.tag, t.digest, t.tagged_at, p.pulled_at FROM hosted_tags t \
         LEFT JOIN hosted_pulls p ON p.repo = t.repo AND p.name = t.name AND p.digest = t.digest \
         WHERE t.repo = $1 AND (t.name, t.tag) > ($2, $3) ORDER BY t.name, t.tag LIMIT $4";
+    HOSTED_TAG_FACTS_NOW = "SELECT t.name, t.tag, t.digest, t.tagged_at, p.pulled_at FROM hosted_tags t \
+        LEFT JOIN hosted_pulls p ON p.repo = t.repo AND p.name = t.name AND p.digest = t.digest \
+        WHERE t.repo = $1 AND t.name = $2 AND t.tag = $3";
     HOSTED_TAG_FACTS_OF = "SELECT t.name, t.tag, t.digest, t.tagged_at, NULL AS pulled_at FROM hosted_tags t \
         WHERE t.repo = $1 AND t.name = $2 ORDER BY t.tag LIMIT $3";
     NOTE_PULL = "INSERT INTO hosted_pulls (repo, name, digest, pulled_at) \

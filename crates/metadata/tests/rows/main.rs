@@ -15,5 +15,6 @@ mod hosted;
 mod opening;
 mod promotions;
 mod repositories;
+mod retention;
 mod sealing;
 mod tags;

@@ -186,9 +186,8 @@ async fn a_tag_is_set_only_as_it_was_seen_and_only_to_what_is_there() {
     let events = rows.metadata.hosted_tag_history(&repo, &rows.name, &tag, 10).await.unwrap();
     let causes: Vec<_> = events.iter().map(|event| (event.digest, event.cause)).collect();
     assert_eq!(causes, [(Some(two), TagCause::Rollback), (Some(one), TagCause::Push)]);
-    let by = TagMove::new("admin", TagCause::Retention);
-    assert!(!rows.metadata.expire_hosted_tag((&repo, &rows.name, &tag), &one, by).await.unwrap());
-    assert!(rows.metadata.expire_hosted_tag((&repo, &rows.name, &tag), &two, by).await.unwrap());
+    let deleted = rows.metadata.delete_hosted_tag((&repo, &rows.name), &tag, "admin", &never).await;
+    deleted.unwrap().unwrap();
     let unhandled = rows.metadata.unhandled_tag_events(10).await.unwrap();
     assert_eq!(unhandled.len(), 3);
     rows.metadata.tag_events_handled(unhandled[1].id).await.unwrap();

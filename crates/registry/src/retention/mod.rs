@@ -1,22 +1,25 @@
 //! Retention: which tags of a hosted repository go, said before it is done.
 //!
 //! Must not know HTTP. Invariants: what is run is the plan that was shown, or it is refused; a tag that moved since the plan
-//! stays; only tags go, bytes are garbage collection's.
+//! or was pushed again since the plan stays; only tags go, bytes are garbage collection's.
 
+mod holdings;
 mod rules;
+mod signatures;
 
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use metadata::{TagCause, TagFacts, TagMove};
+use metadata::{PullsMatter, TagCause, TagFacts, TagMove};
 use oci::{Digest, RepoKey};
 use serde::{Deserialize, Serialize};
 
+use self::holdings::Holdings;
 pub(crate) use self::rules::version;
-use self::rules::{Clock, Holding, Verdict, judge};
+use self::rules::{Clock, Verdict, judge};
 pub use self::rules::{Held, Order, RetentionRule, RetentionSpec};
 use crate::core::Core;
-use crate::hosted::{HostedError, HostedRepository, Shown, authorize_push, find_hosted, show_time};
+use crate::hosted::{HostedError, HostedRepository, HostedSpec, Shown, authorize_push, find_hosted, show_time};
 
 /// Most tags of a repository that a plan looks at.
 const MOST_TAGS: usize = 200_000;
@@ -76,7 +79,7 @@ pub struct RetentionRun {
     pub id: String,
     /// Tags that went, as `name:tag`.
     pub deleted: Vec<String>,
-    /// Tags that moved meanwhile, and stay.
+    /// Tags that moved, were pushed again or were needed meanwhile, and stay.
     pub moved: Vec<String>,
 }
 
@@ -112,7 +115,7 @@ impl Retention {
             );
             return Err(HostedError::Conflict(text.into()));
         }
-        self.carry_out(key, planned, pusher.as_str()).await
+        self.carry_out(&repo, planned, pusher.as_str()).await
     }
 
     /// Runs where it is due.
@@ -140,11 +143,11 @@ impl Retention {
             return Ok(());
         }
         let planned = self.make_plan(repo).await?;
-        self.carry_out(key, planned, BY_ITSELF).await?;
+        self.carry_out(repo, planned, BY_ITSELF).await?;
         Ok(metadata.note_done(RAN, key, now).await?)
     }
 
-    async fn make_plan(&self, repo: &HostedRepository) -> Result<Planned, HostedError> {
+    async fn make_plan(&self, repo: &Arc<HostedRepository>) -> Result<Planned, HostedError> {
         let spec = repo.spec();
         let Some(retention) = &spec.retention else {
             let text = format!("the repository '{}' has no retention: every tag stays until it is deleted", spec.key);
@@ -155,26 +158,10 @@ impl Retention {
         let metadata = &self.core.metadata;
         let clock = Clock { now: SystemTime::now(), pulls_known_since: metadata.pulls_known_since().await? };
         let facts = self.facts(&spec.key).await?;
-        let (mut tags, mut to_delete) = (Vec::with_capacity(facts.len()), Vec::new());
-        for of_name in facts.chunk_by(|a, b| a.name == b.name) {
-            let verdicts = judge(&retention.rules, of_name, clock, |facts| holding(repo, facts));
-            for (facts, verdict) in of_name.iter().zip(verdicts) {
-                if matches!(verdict, Verdict::Delete(_)) {
-                    to_delete.push(facts.clone());
-                }
-                tags.push(planned(facts, verdict));
-            }
-        }
-        let lines = to_delete.iter().map(|facts| format!("{} {} {}\n", facts.name, facts.tag, facts.digest));
-        let id = Digest::sha256_of(format!("{}\n{}", spec.key, lines.collect::<String>()).as_bytes());
-        let plan = RetentionPlan {
-            repository: spec.key.to_string(),
-            id: id.hex().chars().take(16).collect(),
-            deletes: to_delete.len(),
-            keeps: tags.len() - to_delete.len(),
-            tags,
-        };
-        Ok(Planned { plan, to_delete })
+        // So many tags are work, and others wait for this thread.
+        let (repo, rules) = (repo.clone(), retention.rules.clone());
+        let decided = tokio::task::spawn_blocking(move || decide(repo.spec(), &rules, &facts, clock)).await;
+        decided.map_err(|error| HostedError::Storage(error.to_string().into()))
     }
 
     async fn facts(&self, key: &RepoKey) -> Result<Vec<TagFacts>, HostedError> {
@@ -194,31 +181,58 @@ impl Retention {
         }
     }
 
-    async fn carry_out(&self, key: &RepoKey, planned: Planned, by: &str) -> Result<RetentionRun, HostedError> {
-        let Planned { plan, to_delete } = planned;
+    async fn carry_out(
+        &self,
+        repo: &HostedRepository,
+        planned: Planned,
+        by: &str,
+    ) -> Result<RetentionRun, HostedError> {
+        let (Planned { plan, to_delete }, spec) = (planned, repo.spec());
+        let rules = spec.retention.iter().flat_map(|retention| &retention.rules);
+        let by_pulls = rules.into_iter().any(|rule| rule.keep_pulled_within.is_some());
+        let pulls = if by_pulls { PullsMatter::Yes } else { PullsMatter::No };
         let (mut deleted, mut moved) = (Vec::new(), Vec::new());
         for facts in &to_delete {
-            let by = TagMove::new(by, TagCause::Retention);
-            let tag = (key, &facts.name, &facts.tag);
-            let expire = || self.core.metadata.expire_hosted_tag(tag, &facts.digest, by);
+            if by_pulls {
+                // What was pulled since the plan was made.
+                self.core.hosted.flush_pulls().await?;
+            }
+            let how = (pulls, TagMove::new(by, TagCause::Retention));
+            let expire = || self.core.metadata.expire_hosted_tag(&spec.key, facts, how, spec);
             let gone = self.core.hosted.with_reserve(expire).await?;
             let shown = format!("{}:{}", facts.name, facts.tag);
             if gone { deleted.push(shown) } else { moved.push(shown) }
         }
         if !deleted.is_empty() {
-            tracing::info!(repo_key = %key, plan = plan.id, deleted = deleted.len(), by, "retention deleted tags");
+            tracing::info!(repo_key = %spec.key, plan = plan.id, deleted = deleted.len(), by, "retention deleted tags");
         }
         self.core.metadata.prune_pulls().await?;
         Ok(RetentionRun { repository: plan.repository, id: plan.id, deleted, moved })
     }
 }
 
-fn holding(repo: &HostedRepository, facts: &TagFacts) -> Option<Holding> {
-    let spec = repo.spec();
-    if spec.channel(&facts.tag).is_some() {
-        return Some(Holding::Channel);
+fn decide(spec: &HostedSpec, rules: &[RetentionRule], facts: &[TagFacts], clock: Clock) -> Planned {
+    let (mut tags, mut to_delete) = (Vec::with_capacity(facts.len()), Vec::new());
+    for of_name in facts.chunk_by(|a, b| a.name == b.name) {
+        let holdings = Holdings::new(spec, of_name);
+        let verdicts = judge(rules, of_name, clock, |facts| holdings.of(facts));
+        for (facts, verdict) in of_name.iter().zip(verdicts) {
+            if matches!(verdict, Verdict::Delete(_)) {
+                to_delete.push(facts.clone());
+            }
+            tags.push(planned(facts, verdict));
+        }
     }
-    spec.is_immutable(&facts.tag).then_some(Holding::Immutable)
+    let lines = to_delete.iter().map(|facts| format!("{} {} {}\n", facts.name, facts.tag, facts.digest));
+    let id = Digest::sha256_of(format!("{}\n{}", spec.key, lines.collect::<String>()).as_bytes());
+    let plan = RetentionPlan {
+        repository: spec.key.to_string(),
+        id: id.hex().chars().take(16).collect(),
+        deletes: to_delete.len(),
+        keeps: tags.len() - to_delete.len(),
+        tags,
+    };
+    Planned { plan, to_delete }
 }
 
 fn planned(facts: &TagFacts, verdict: Verdict) -> PlannedTag {

@@ -1,7 +1,8 @@
 //! What retention keeps, decided from facts alone.
 //!
 //! Must not know where facts come from, nor delete anything. Invariants: a tag goes only when a rule is about it and nothing
-//! keeps it; what an operator protects otherwise (immutable, channel) stays unless the rule says so.
+//! keeps it; what an operator protects otherwise (immutable, channel) stays unless the rule says so, and what a channel
+//! stands on even then.
 
 use std::cmp::Ordering;
 use std::time::{Duration, SystemTime};
@@ -9,6 +10,8 @@ use std::time::{Duration, SystemTime};
 use metadata::TagFacts;
 use semver::Version;
 
+use super::holdings::Holding;
+use super::signatures::{self, is_signature};
 use crate::repositories::TagPattern;
 
 /// What retention a repository has.
@@ -39,6 +42,17 @@ pub struct RetentionRule {
     pub held: Held,
 }
 
+impl RetentionRule {
+    /// Whether there is a tag that it could keep.
+    pub(crate) fn keeps_something(&self) -> bool {
+        let keeps = |within: Option<Duration>| within.is_some_and(|within| !within.is_zero());
+        self.keep_last.is_some_and(|last| last > 0)
+            || keeps(self.keep_newer_than)
+            || keeps(self.keep_pulled_within)
+            || !self.keep_matching.is_empty()
+    }
+}
+
 /// In which order tags are the last.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Order {
@@ -57,15 +71,6 @@ pub enum Held {
     Stays,
     /// They go like others.
     Goes,
-}
-
-/// What holds a tag besides rules.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Holding {
-    /// It is immutable.
-    Immutable,
-    /// It is a channel.
-    Channel,
 }
 
 /// What is decided of a tag, and why.
@@ -126,18 +131,16 @@ pub(super) fn judge(
                 continue;
             }
             let tag = &tags[at];
-            let held = holding(tag).filter(|_| rule.held == Held::Stays).map(|holding| match holding {
-                Holding::Immutable => "it is immutable".to_owned(),
-                Holding::Channel => "it is a channel".to_owned(),
-            });
-            let kept = held.or_else(|| keeps(rule, tag, place, clock));
+            let held = holding(tag).filter(|holding| rule.held == Held::Stays || !holding.can_be_lifted());
+            let kept = held.map(|holding| holding.reason()).or_else(|| keeps(rule, tag, place, clock));
             verdicts[at] = Some(kept.map_or_else(|| Verdict::Delete(why_not(rule)), Verdict::Keep));
         }
     }
     let untouched = || Verdict::Keep("no rule is about it".to_owned());
     let decided: Vec<Verdict> = verdicts.into_iter().map(|verdict| verdict.unwrap_or_else(untouched)).collect();
     let all_stay = rules.iter().all(|rule| rule.held == Held::Stays);
-    signatures_follow(tags, decided, |facts| all_stay && holding(facts).is_some())
+    let is_held = |facts: &TagFacts| holding(facts).is_some_and(|holding| all_stay || !holding.can_be_lifted());
+    signatures::follow(tags, decided, is_held)
 }
 
 fn keeps(rule: &RetentionRule, tag: &TagFacts, place: usize, clock: Clock) -> Option<String> {
@@ -186,39 +189,6 @@ fn why_not(rule: &RetentionRule) -> String {
 fn rough(time: Duration) -> String {
     let whole = Duration::from_secs(time.as_secs());
     humantime::format_duration(whole).to_string().split(' ').take(2).collect::<Vec<_>>().join(" ")
-}
-
-/// Whether a tag is one by which tools find what belongs to a manifest: `sha256-<hex>` and cosign's endings of it.
-fn is_signature(tag: &str) -> bool {
-    subject_of(tag).is_some()
-}
-
-fn subject_of(tag: &str) -> Option<String> {
-    let (algorithm, rest) = tag.split_once('-').filter(|(algorithm, _)| matches!(*algorithm, "sha256" | "sha512"))?;
-    let hex = rest.split('.').next().unwrap_or(rest);
-    let is_hex = hex.len() >= 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit());
-    is_hex.then(|| format!("{algorithm}:{hex}"))
-}
-
-/// What belongs to a manifest stays with it, and goes with its last tag.
-fn signatures_follow(
-    tags: &[TagFacts],
-    mut verdicts: Vec<Verdict>,
-    is_held: impl Fn(&TagFacts) -> bool,
-) -> Vec<Verdict> {
-    for at in 0..tags.len() {
-        let Some(subject) = subject_of(tags[at].tag.as_str()) else { continue };
-        let of_subject =
-            |other: &usize| tags[*other].digest.to_string() == subject && !is_signature(tags[*other].tag.as_str());
-        let pointing: Vec<usize> = (0..tags.len()).filter(of_subject).collect();
-        let all_go = !pointing.is_empty() && pointing.iter().all(|at| matches!(verdicts[*at], Verdict::Delete(_)));
-        verdicts[at] = if all_go && !is_held(&tags[at]) {
-            Verdict::Delete(format!("it belongs to {subject}, whose tags go"))
-        } else {
-            Verdict::Keep(format!("it belongs to {subject}"))
-        };
-    }
-    verdicts
 }
 
 #[cfg(test)]
@@ -326,6 +296,33 @@ mod tests {
         assert_eq!(gone(std::slice::from_ref(&strict), &tags, holding), ["x"]);
         let hard = RetentionRule { held: Held::Goes, ..strict };
         assert_eq!(gone(&[hard], &tags, holding), ["v1", "stable", "x"]);
+    }
+
+    #[test]
+    fn the_version_that_a_channel_stands_on_stays_whatever_the_rule_says() {
+        let tags = [tag("v1", 90, None), tag("v2", 90, None)];
+        let holding = |facts: &TagFacts| match facts.tag.as_str() {
+            "v1" => Some(Holding::StoodOnBy("lts".parse().unwrap())),
+            _ => Some(Holding::Immutable),
+        };
+        let hard = RetentionRule { keep_newer_than: Some(DAY), held: Held::Goes, ..rule("*") };
+        assert_eq!(gone(&[hard], &tags, holding), ["v2"]);
+    }
+
+    #[test]
+    fn as_many_signatures_as_images_are_judged_in_one_pass() {
+        const MANY: usize = 50_000;
+        let images: Vec<TagFacts> = (0..MANY).map(|at| tag(&format!("i-{at}"), 90, None)).collect();
+        let of = |facts: &TagFacts| tag(&format!("sha256-{}.sig", facts.digest.hex()), 90, None);
+        let tags: Vec<TagFacts> = images.iter().map(of).chain(images.iter().cloned()).collect();
+        let strict = RetentionRule { keep_last: Some(1), ..rule("*") };
+        let asked = std::cell::Cell::new(0);
+        let gone = gone(&[strict], &tags, |_| {
+            asked.set(asked.get() + 1);
+            None
+        });
+        assert_eq!(gone.len(), 2 * (MANY - 1), "the last image stays, and its signature");
+        assert!(asked.get() <= tags.len(), "asked {} times of {} tags", asked.get(), tags.len());
     }
 
     #[test]

@@ -75,6 +75,34 @@ async fn a_plan_says_what_goes_and_only_that_plan_is_run() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_versions_that_channels_stand_on_stay_whatever_the_rules_say() {
+    let fields = json!({
+        "immutable_tags": ["v*"],
+        "channels": { "stable": { "over": "v*" }, "lts": { "over": "v*" } },
+        "retention": { "rules": [{ "tags": "v*", "keep_last": 1, "order": "semver", "delete_immutable": true }] },
+    });
+    let yard = Yard::start(&json!({ "rel": open(&fields) }));
+    for (tag, seed) in [("v1.0.0", 1), ("v1.1.0", 2), ("v1.2.0", 3), ("v2.0.0", 4)] {
+        yard.push("rel/app", tag, &Image::small(seed, 1000)).await;
+    }
+    for (channel, version) in [("lts", "v1.0.0"), ("stable", "v1.1.0")] {
+        let (code, out, err) = yard.run(&["channel", "set", "rel/app", channel, version]);
+        assert_eq!(code, 0, "{out}{err}");
+    }
+    let plan = yard.api("GET", "/api/repos/rel/retention", Value::Null).await.json();
+    for (tag, channel) in [("v1.0.0", "lts"), ("v1.1.0", "stable")] {
+        let one = plan["tags"].as_array().unwrap().iter().find(|one| one["tag"] == tag).unwrap();
+        assert_eq!(one["verdict"], "keep", "{one}");
+        assert!(one["reason"].as_str().unwrap().contains(&format!("channel '{channel}'")), "{one}");
+    }
+    let (code, out, err) = yard.run(&["retention", "run", "rel", "--yes", "--json"]);
+    assert_eq!(code, 0, "{err}");
+    let run: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((&run["deleted"], &run["moved"]), (&json!(["app:v1.2.0"]), &json!([])));
+    assert_eq!(tags(&yard, "rel/app").await, json!(["lts", "stable", "v1.0.0", "v1.1.0", "v2.0.0"]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_channel_moves_only_over_immutable_versions_and_follows_the_highest() {
     let channels = json!({
         "stable": { "over": "v*", "follow": "latest" },
