@@ -31,8 +31,8 @@ pub use error::MetadataError;
 pub use groups::{DifferingTag, GroupNameRow, TagsOf};
 pub use hosted::{
     ApprovalRow, Condemned, Copied, DeleteRefused, GarbageKind, HeldPart, HostedBlobRow, HostedReferrer,
-    HostedTagEvent, HostedTagRow, InvalidPromotionId, InvalidPromotionState, InvalidTagCause, MountFrom, Mounted,
-    NewManifest, NewPromotion, PromotedTag, PromotionFilter, PromotionId, PromotionRefused, PromotionRow,
+    HostedTagEvent, HostedTagRow, InvalidPromotionId, InvalidPromotionState, InvalidTagCause, LastDone, MountFrom,
+    Mounted, NewManifest, NewPromotion, PromotedTag, PromotionFilter, PromotionId, PromotionRefused, PromotionRow,
     PromotionState, Pull, PullsMatter, PushRefused, Rehearsal, RevertRefused, Reverted, TagCause, TagEventRow,
     TagFacts, TagMove, TagRefused, TagRules, Tagged, UploadRow, Waiting,
 };

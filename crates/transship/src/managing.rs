@@ -64,11 +64,14 @@ where
     };
     match asked() {
         Ok(text) => print(&text),
-        Err(error) => {
-            let code = if error.downcast_ref::<ServerSaidNo>().is_some() { 1 } else { 2 };
-            fail(ExitCode::from(code), &format!("{error:#}"))
-        }
+        Err(error) => fail_with(&error),
     }
+}
+
+/// Says what went wrong, and tells in the exit code whether the server was asked.
+pub(crate) fn fail_with(error: &anyhow::Error) -> ExitCode {
+    let code = if error.downcast_ref::<ServerSaidNo>().is_some() { 1 } else { 2 };
+    fail(ExitCode::from(code), &format!("{error:#}"))
 }
 
 /// Rows in columns that are as wide as they must be.

@@ -31,6 +31,6 @@ pub use promotion::{
     Copied, InvalidPromotionId, InvalidPromotionState, NewPromotion, PromotedTag, PromotionFilter, PromotionId,
     PromotionRefused, PromotionRow, PromotionState, Rehearsal, RevertRefused, Reverted, Waiting,
 };
-pub use retention::{Pull, TagEventRow, TagFacts};
+pub use retention::{LastDone, Pull, TagEventRow, TagFacts};
 pub use tag_rules::TagRules;
 pub use uploads::UploadRow;

@@ -44,6 +44,15 @@ pub struct Pull {
     pub at: SystemTime,
 }
 
+/// When something was last done in a repository.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastDone {
+    /// When.
+    pub at: SystemTime,
+    /// A number that stands for the settings it was done by.
+    pub settings: i64,
+}
+
 /// A tag moved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TagEventRow {
@@ -123,20 +132,6 @@ impl Metadata {
         Columns { table: "hosted_marks", row: &row }.time("value")
     }
 
-    /// When something that has this name was last done in a repository.
-    pub async fn last_done(&self, what: &str, repo: &RepoKey) -> Result<Option<SystemTime>, MetadataError> {
-        let query = sqlx::query(over_time::GET_MARK).bind(format!("{what}:{repo}"));
-        let row = query.fetch_optional(self.readers()).await?;
-        row.map(|row| Columns { table: "hosted_marks", row: &row }.time("value")).transpose()
-    }
-
-    /// Notes that it was done.
-    pub async fn note_done(&self, what: &str, repo: &RepoKey, at: SystemTime) -> Result<(), MetadataError> {
-        let query = sqlx::query(over_time::SET_MARK).bind(format!("{what}:{repo}")).bind(millis(at));
-        query.execute(self.writer()).await?;
-        Ok(())
-    }
-
     /// At most `limit` moves of tags that were not handled, oldest first.
     pub async fn unhandled_tag_events(&self, limit: u32) -> Result<Vec<TagEventRow>, MetadataError> {
         let mark = sqlx::query(over_time::GET_MARK).bind(EVENTS_HANDLED).fetch_one(self.readers()).await?;
@@ -162,6 +157,52 @@ impl Metadata {
         sqlx::query(over_time::SET_MARK).bind(EVENTS_HANDLED).bind(id).execute(self.writer()).await?;
         Ok(())
     }
+}
+
+impl Metadata {
+    /// When something that has this name was last done in a repository.
+    pub async fn last_done(&self, what: &str, repo: &RepoKey) -> Result<Option<LastDone>, MetadataError> {
+        let [done, settings] = marks_of(what, repo);
+        let query = sqlx::query(over_time::FIND_DONE).bind(done).bind(settings);
+        let Some(row) = query.fetch_optional(self.readers()).await? else { return Ok(None) };
+        let at = Columns { table: "hosted_marks", row: &row }.time("done_at")?;
+        Ok(Some(LastDone { at, settings: row.try_get("settings")? }))
+    }
+
+    /// Notes that it was done.
+    pub async fn note_done(&self, what: &str, repo: &RepoKey, last: LastDone) -> Result<(), MetadataError> {
+        let mut transaction = self.begin().await?;
+        let values = [millis(last.at), last.settings];
+        for (mark, value) in marks_of(what, repo).into_iter().zip(values) {
+            sqlx::query(over_time::SET_MARK).bind(mark).bind(value).execute(&mut *transaction).await?;
+        }
+        Ok(transaction.commit().await?)
+    }
+
+    /// Forgets that it was ever done.
+    pub async fn forget_done(&self, what: &str, repo: &RepoKey) -> Result<(), MetadataError> {
+        let mut transaction = self.begin().await?;
+        for mark in marks_of(what, repo) {
+            sqlx::query(over_time::DROP_MARK).bind(mark).execute(&mut *transaction).await?;
+        }
+        Ok(transaction.commit().await?)
+    }
+
+    /// The repositories in which it was done.
+    pub async fn done_in(&self, what: &str) -> Result<Vec<RepoKey>, MetadataError> {
+        let query = sqlx::query(over_time::DONE_IN).bind(format!("{what}:%"));
+        let mut repos = Vec::new();
+        for row in query.fetch_all(self.readers()).await? {
+            let mark: String = row.try_get("mark")?;
+            repos.extend(mark.split_once(':').and_then(|(_, repo)| repo.parse().ok()));
+        }
+        Ok(repos)
+    }
+}
+
+/// The marks of the time and of the settings.
+fn marks_of(what: &str, repo: &RepoKey) -> [String; 2] {
+    [format!("{what}:{repo}"), format!("{what} by:{repo}")]
 }
 
 pub(super) fn tag_facts(row: &SqliteRow) -> Result<TagFacts, MetadataError> {

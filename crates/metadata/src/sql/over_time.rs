@@ -70,6 +70,10 @@ statements! {
         WHERE repo = $1 AND name = $2 AND tag = $3 AND observed_at <= $4 ORDER BY id DESC LIMIT 1";
 
     TAG_EVENTS_AFTER = "SELECT id, repo, name, tag, digest, happened_at FROM hosted_tag_events WHERE id > $1 ORDER BY id LIMIT $2";
+    FIND_DONE = "SELECT d.value AS done_at, s.value AS settings FROM hosted_marks d \
+        JOIN hosted_marks s ON s.mark = $2 WHERE d.mark = $1";
+    DONE_IN = "SELECT mark FROM hosted_marks WHERE mark LIKE $1";
+    DROP_MARK = "DELETE FROM hosted_marks WHERE mark = $1";
     GET_MARK = "SELECT value FROM hosted_marks WHERE mark = $1";
     SET_MARK = "INSERT INTO hosted_marks (mark, value) VALUES ($1, $2) \
         ON CONFLICT (mark) DO UPDATE SET value = excluded.value";

@@ -34,7 +34,7 @@ pub(crate) use self::keepers::{Groups, peek_keeper};
 pub(crate) use self::lookup::{NameFlight, peek_known};
 pub use self::names::{GroupName, GroupNames};
 pub(crate) use self::names::{list as list_names, release as release_name};
-pub(crate) use self::push::{deleted, mount_source, push_route, pushed};
+pub(crate) use self::push::{mount_source, push_route, pushed, tags_moved};
 pub(crate) use self::referrers::list as list_referrers;
 pub(crate) use self::repository::Member;
 pub use self::repository::{GroupRepository, GroupRoute};

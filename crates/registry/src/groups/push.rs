@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use oci::{RepoKey, RepositoryName};
+
 use super::error::GroupError;
 use super::repository::{GroupRoute, Member};
 use super::rules::ChosenBy;
@@ -78,12 +80,11 @@ pub(crate) async fn mount_source(core: &Core, route: &GroupRoute) -> Result<Opti
     }))
 }
 
-/// Lets the groups of a hosted repository know that something was deleted there. Who keeps the name stays.
-pub(crate) fn deleted(core: &Core, deleted: &HostedRoute) {
+/// Lets the groups of a hosted repository know that tags of a name moved or went there. Who keeps the name stays.
+pub(crate) fn tags_moved(core: &Core, repo: &RepoKey, name: &RepositoryName) {
     let map = core.map();
-    let key = &deleted.repo.spec().key;
-    for group in map.groups().iter().filter(|group| group.position(key).is_some()) {
-        core.groups.forget(&GroupRoute { repo: Arc::clone(group), name: deleted.name.clone(), trace: None });
+    for group in map.groups().iter().filter(|group| group.position(repo).is_some()) {
+        core.groups.forget(&GroupRoute { repo: Arc::clone(group), name: name.clone(), trace: None });
     }
 }
 

@@ -16,6 +16,7 @@ use super::promotion::find;
 use super::repository::HostedRepository;
 use super::spec::HostedSpec;
 use crate::core::Core;
+use crate::groups;
 use crate::repositories::TagPattern;
 use crate::retention::version;
 
@@ -140,6 +141,7 @@ impl Channels {
         let by = TagMove::new(pusher.as_str(), TagCause::Channel);
         let set = metadata.set_hosted_tag((key, name, channel), &digest, seen.as_ref(), by, repo.spec()).await?;
         set.map_err(|refused| refusal(&refused))?;
+        groups::tags_moved(&self.core, key, name);
         self.state(&repo, name, known).await
     }
 
@@ -208,6 +210,7 @@ impl Channels {
         let tag = (key, name, &channel.tag);
         match metadata.set_hosted_tag(tag, &highest.digest, seen.as_ref(), by, repo.spec()).await? {
             Ok(Tagged::Moved(_)) => {
+                groups::tags_moved(&self.core, key, name);
                 tracing::info!(repo_key = %key, %name, channel = %channel.tag, version = %highest.tag, "a channel followed");
             }
             Ok(Tagged::Already) => {}

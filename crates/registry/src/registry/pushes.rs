@@ -116,7 +116,7 @@ impl Registry {
         reference: &Reference,
     ) -> Result<(), HostedError> {
         self.core.hosted.delete_manifest(route, pusher, reference).await?;
-        crate::groups::deleted(&self.core, route);
+        crate::groups::tags_moved(&self.core, &route.repo.spec().key, &route.name);
         Ok(())
     }
 

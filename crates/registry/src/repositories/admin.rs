@@ -19,6 +19,7 @@ use super::view;
 use crate::core::Core;
 use crate::error::PullError;
 use crate::hosted::workflow_loop;
+use crate::retention;
 
 /// A repository as shown to an administrator: no secrets.
 #[derive(Clone, Debug)]
@@ -163,6 +164,11 @@ impl RepositoryAdmin {
                 self.core.metadata.update_repository(key, &spec.document().to_string()).await?;
             }
         }
+        let hosted = match &spec {
+            ConfiguredRepository::Hosted(hosted) => Some(&**hosted),
+            ConfiguredRepository::Proxy(_) | ConfiguredRepository::Group(_) => None,
+        };
+        retention::forget_unless_set(&self.core.metadata, key, hosted).await?;
         let same_content = match (&current, &spec) {
             (AnyRepository::Proxy(current), ConfiguredRepository::Proxy(spec)) => current.same_content_as(spec),
             (AnyRepository::Hosted(_), ConfiguredRepository::Hosted(_))
@@ -195,6 +201,7 @@ impl RepositoryAdmin {
         self.refuse_while_holding(key).await?;
         self.core.metadata.delete_repository(key).await?;
         self.core.metadata.release_group_names(key).await?;
+        retention::forget_unless_set(&self.core.metadata, key, None).await?;
         self.core.forget_content(key).await?;
         self.core.rebuild_map().await.map_err(RepositoryError::Storage)
     }

@@ -3,6 +3,7 @@
 //! Must not know HTTP. Invariants: what is run is the plan that was shown, or it is refused; a tag that moved since the plan
 //! or was pushed again since the plan stays; only tags go, bytes are garbage collection's.
 
+mod due;
 mod holdings;
 mod rules;
 mod signatures;
@@ -14,21 +15,19 @@ use metadata::{PullsMatter, TagCause, TagFacts, TagMove};
 use oci::{Digest, RepoKey};
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::due::forget_unless_set;
 use self::holdings::Holdings;
 pub(crate) use self::rules::version;
 use self::rules::{Clock, Verdict, judge};
 pub use self::rules::{Held, Order, RetentionRule, RetentionSpec};
 use crate::core::Core;
+use crate::groups;
 use crate::hosted::{HostedError, HostedRepository, HostedSpec, Shown, authorize_push, find_hosted, show_time};
 
 /// Most tags of a repository that a plan looks at.
 const MOST_TAGS: usize = 200_000;
 /// Tags read at once.
 const PAGE: u32 = 1000;
-/// Who deletes when nobody asks.
-const BY_ITSELF: &str = "retention";
-/// Under this name it is noted when retention last ran by itself.
-const RAN: &str = "retention";
 
 /// The handle on retention.
 #[derive(Clone, Debug)]
@@ -118,35 +117,6 @@ impl Retention {
         self.carry_out(&repo, planned, pusher.as_str()).await
     }
 
-    /// Runs where it is due.
-    pub(crate) async fn run_due(&self) {
-        let map = self.core.map().clone();
-        for repo in map.hosted().iter() {
-            let Some(interval) = repo.spec().retention.as_ref().and_then(|retention| retention.interval) else {
-                continue;
-            };
-            let key = &repo.spec().key;
-            if let Err(error) = self.run_if_due(repo, interval).await {
-                tracing::warn!(repo_key = %key, %error, "retention could not run; it is tried again");
-            }
-        }
-    }
-
-    async fn run_if_due(&self, repo: &Arc<HostedRepository>, interval: std::time::Duration) -> Result<(), HostedError> {
-        let (key, metadata, now) = (&repo.spec().key, &self.core.metadata, SystemTime::now());
-        let Some(last) = metadata.last_done(RAN, key).await? else {
-            // Set a moment ago: there is an interval's time to look at a plan.
-            return Ok(metadata.note_done(RAN, key, now).await?);
-        };
-        // A clock that was set back is no reason to wait for years.
-        if last <= now && now.duration_since(last).is_ok_and(|ago| ago < interval) {
-            return Ok(());
-        }
-        let planned = self.make_plan(repo).await?;
-        self.carry_out(repo, planned, BY_ITSELF).await?;
-        Ok(metadata.note_done(RAN, key, now).await?)
-    }
-
     async fn make_plan(&self, repo: &Arc<HostedRepository>) -> Result<Planned, HostedError> {
         let spec = repo.spec();
         let Some(retention) = &spec.retention else {
@@ -201,7 +171,12 @@ impl Retention {
             let expire = || self.core.metadata.expire_hosted_tag(&spec.key, facts, how, spec);
             let gone = self.core.hosted.with_reserve(expire).await?;
             let shown = format!("{}:{}", facts.name, facts.tag);
-            if gone { deleted.push(shown) } else { moved.push(shown) }
+            if gone {
+                groups::tags_moved(&self.core, &spec.key, &facts.name);
+                deleted.push(shown);
+            } else {
+                moved.push(shown);
+            }
         }
         if !deleted.is_empty() {
             tracing::info!(repo_key = %spec.key, plan = plan.id, deleted = deleted.len(), by, "retention deleted tags");

@@ -10,6 +10,7 @@ use oci::{Digest, RepoKey, RepositoryName, Tag};
 use serde::{Deserialize, Serialize};
 
 use super::{TagsOverTime, pointed_to};
+use crate::groups;
 use crate::hosted::{HostedError, Shown, authorize_push, find_hosted};
 use crate::repositories::AnyRepository;
 
@@ -80,6 +81,7 @@ impl TagsOverTime {
             }
         };
         if changed {
+            groups::tags_moved(&self.core, key, name);
             tracing::info!(image, to = %digest, by = %pusher, "a tag was rolled back");
         }
         Ok(RolledBack { image, from: from.map(|digest| digest.to_string()), to: digest.to_string(), changed })

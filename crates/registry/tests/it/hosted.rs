@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use blob_store::BlobStore;
 use bytes::Bytes;
 use futures_util::stream;
-use metadata::{Metadata, UploadRow};
+use metadata::{LastDone, Metadata, UploadRow};
 use oci::{Digest, DigestAlgorithm, MediaType, Reference, UploadId};
 use serde_json::{Value, json};
 use transship_registry::{
@@ -16,7 +16,7 @@ use transship_registry::{
     Stores, TagsQuery, UpstreamDefaults,
 };
 
-use crate::harness::{collect, eventually, keys, uploads};
+use crate::harness::{collect, eventually, eventually_some, keys, uploads};
 
 const SHA256: DigestAlgorithm = DigestAlgorithm::Sha256;
 pub(crate) const ADMIN: Pusher = Pusher::Admin;
@@ -48,6 +48,22 @@ impl House {
         meanwhile(folder.path()).await;
         let (registry, metadata) = start(folder.path(), &fields).await;
         Self { registry, metadata, folder, fields }
+    }
+
+    /// After a restart, and as if retention had run in both repositories two hours ago, by these settings.
+    async fn ran_two_hours_ago(self, by: impl Fn(i64) -> i64) -> Self {
+        let (lab, rel) = ("lab".parse().unwrap(), "rel".parse().unwrap());
+        let noted = async || self.metadata.last_done("retention", &lab).await.unwrap();
+        let last = eventually_some("retention was seen to be set", noted).await;
+        let ran = LastDone { at: SystemTime::now() - Duration::from_hours(2), settings: by(last.settings) };
+        let earlier = async |folder: &Path| {
+            let metadata = metadata(folder).await;
+            for key in [&lab, &rel] {
+                metadata.note_done("retention", key, ran).await.unwrap();
+            }
+            metadata.close().await;
+        };
+        self.crash(earlier).await
     }
 
     pub(crate) fn route(&self, path: &str) -> HostedRoute {
@@ -632,17 +648,46 @@ async fn retention_runs_by_itself_one_interval_after_it_was_set() {
     let plan = house.registry.retention().plan(&key).await.unwrap();
     assert_eq!((plan.deletes, tags(&house).await), (1, 2), "it was set a moment ago");
     // As if it had run two hours ago.
-    let house = house.crash(async |folder| {
-        let metadata = metadata(folder).await;
-        let ago = SystemTime::now() - Duration::from_hours(2);
-        metadata.note_done("retention", &"lab".parse().unwrap(), ago).await.unwrap();
-        metadata.close().await;
-    });
-    let house = house.await;
+    let house = house.ran_two_hours_ago(|settings| settings).await;
     while tags(&house).await == 2 {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     let history = house.registry.tags_over_time().history(&key, "app".parse().unwrap(), &"a".parse().unwrap(), 1).await;
     let moved = history.unwrap().moves.remove(0);
     assert_eq!((moved.how.as_str(), moved.by.as_str()), ("retention", "retention"));
+}
+
+#[tokio::test]
+async fn retention_that_was_changed_begins_its_interval_anew() {
+    let retention = json!({ "rules": [{ "keep_last": 1 }], "interval": "1h" });
+    let house = House::with(json!({ "retention": retention })).await;
+    house.push("lab/app", b"{}").await.unwrap();
+    for tag in ["a", "b"] {
+        house.tag("lab/app", tag, &image(&[])).await.unwrap();
+    }
+    let (lab, rel) = ("lab".parse().unwrap(), "rel".parse().unwrap());
+    let before = SystemTime::now();
+    let house = house.ran_two_hours_ago(|of_others| of_others + 1).await;
+    let noted =
+        async || house.metadata.last_done("retention", &lab).await.unwrap().is_some_and(|last| last.at >= before);
+    while !noted().await {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let tags = house.registry.list_tags(&house.place("lab/app"), &TagsQuery::default()).await.unwrap().tags;
+    assert_eq!(tags.len(), 2, "it is set since a moment");
+    // Where it is not set any more, nothing is remembered that it would be due by.
+    assert_eq!(house.metadata.last_done("retention", &rel).await.unwrap(), None);
+
+    let (admin, key) = (house.registry.repositories(), "tmp".parse().unwrap());
+    let document = |retention: Value| json!({ "key": "tmp", "kind": "hosted", "retention": retention });
+    let ran = LastDone { at: SystemTime::UNIX_EPOCH, settings: 1 };
+    admin.create(&document(retention.clone())).await.unwrap();
+    for change in ["replace", "delete"] {
+        house.metadata.note_done("retention", &key, ran).await.unwrap();
+        match change {
+            "replace" => drop(admin.replace(&key, &document(Value::Null)).await.unwrap()),
+            _ => admin.delete(&key).await.unwrap(),
+        }
+        assert_eq!(house.metadata.last_done("retention", &key).await.unwrap(), None, "{change}");
+    }
 }

@@ -28,7 +28,7 @@ pub(crate) async fn conflicts(State(app): State<Arc<App>>, key: KeyParam) -> Ans
 /// `GET /api/repos/{repoKey}/names?n=&last=`: a page of the names that members keep.
 pub(crate) async fn names(State(app): State<Arc<App>>, key: KeyParam, pairs: Pairs) -> Answer {
     let key = checked(key)?;
-    let Query(pairs) = pairs.map_err(|rejection| bad(rejection.body_text()))?;
+    let pairs = super::known_pairs(pairs, &["n", "last"])?;
     let n = match super::once(&pairs, "n")? {
         Some(text) => Some(text.parse().map_err(|_| bad("n: must be a whole number".to_owned()))?),
         None => None,

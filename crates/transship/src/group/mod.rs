@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::api_client::ApiClient;
 use crate::config::Environment;
-use crate::{fail, print};
+use crate::{managing, print};
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
@@ -21,7 +21,8 @@ Examples:
   transship group names all --json
   transship group release all team/app
 
-Exit codes: 0 done (conflicts: there are none), 1 there are conflicts, 2 it could not be done (no such group, no server, no token).";
+Exit codes: 0 done (conflicts: there are none), 1 there are conflicts, or the server says no (the words tell why), 2 it could not be
+asked (command line, no server, no token).";
 
 /// What is typed after `transship group`.
 #[derive(clap::Subcommand)]
@@ -71,7 +72,7 @@ pub(crate) fn run(command: &GroupCommand) -> ExitCode {
             ExitCode::SUCCESS => code,
             failed => failed,
         },
-        Err(error) => fail(ExitCode::from(2), &format!("{error:#}")),
+        Err(error) => managing::fail_with(&error),
     }
 }
 

@@ -166,3 +166,47 @@ async fn a_channel_moves_only_over_immutable_versions_and_follows_the_highest() 
     let (_, out, _) = yard.run(&["tag", "history", "rel/app:stable"]);
     assert!(out.contains("channel"), "{out}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_shows_at_once_whatever_moves_tags_of_its_members() {
+    let fields = json!({
+        "immutable_tags": ["v*"],
+        "channels": { "stable": { "over": "v*" } },
+        "retention": { "rules": [{ "tags": "n-*", "keep_matching": ["n-keep"] }] },
+    });
+    let all = json!({ "kind": "group", "members": ["rel", "more"], "names": "merged" });
+    let yard =
+        Yard::start(&json!({ "dev": open(&json!({})), "rel": open(&fields), "more": open(&json!({})), "all": all }));
+    let images: Vec<Image> = (0..3).map(|seed| Image::small(seed, 1000)).collect();
+    yard.push("more/app", "other", &images[0]).await;
+    yard.push("rel/app", "v1", &images[1]).await;
+    yard.push("rel/app", "n-1", &images[2]).await;
+    assert_eq!(tags(&yard, "all/app").await, json!(["n-1", "other", "v1"]));
+    for (command, listed) in [
+        (&["channel", "set", "rel/app", "stable", "v1"][..], json!(["n-1", "other", "stable", "v1"])),
+        (&["retention", "run", "rel", "--yes"], json!(["other", "stable", "v1"])),
+        (&["tag", "rollback", "rel/app:n-1"], json!(["n-1", "other", "stable", "v1"])),
+    ] {
+        let (code, out, err) = yard.run(command);
+        assert_eq!(code, 0, "{command:?}: {out}{err}");
+        assert_eq!(tags(&yard, "all/app").await, listed, "after {command:?}");
+    }
+    yard.push("dev/app", "p", &images[0]).await;
+    let promoted = yard.api("POST", "/api/promotions", json!({ "from": "dev/app:p", "to": "rel/app:p" })).await.json();
+    assert_eq!(tags(&yard, "all/app").await, json!(["n-1", "other", "p", "stable", "v1"]));
+    let (code, out, err) = yard.run(&["promotions", "revert", promoted["id"].as_str().unwrap()]);
+    assert_eq!(code, 0, "{out}{err}");
+    assert_eq!(tags(&yard, "all/app").await, json!(["n-1", "other", "stable", "v1"]));
+
+    // A group holds nothing itself; whoever asks it for a plan is told who does.
+    let (code, _, err) = yard.run(&["retention", "plan", "all"]);
+    assert!(code == 1 && err.contains("'all' is a group") && err.contains("there is rel, more"), "{err}");
+    for command in
+        [&["group", "names", "rel"][..], &["group", "conflicts", "rel"], &["group", "release", "all", "no/such"]]
+    {
+        let (code, _, err) = yard.run(command);
+        assert_eq!(code, 1, "the server says no to {command:?}: {err}");
+    }
+    let unknown = yard.api("GET", "/api/repos/all/names?foo=1", Value::Null).await;
+    assert!(unknown.status == 400 && unknown.error_messages().contains("foo: unknown parameter"), "{}", unknown.text());
+}

@@ -31,6 +31,7 @@ use super::error::HostedError;
 use super::place::Place;
 use super::repository::{HostedRepository, HostedRoute};
 use crate::core::Core;
+use crate::repositories::AnyRepository;
 use crate::tags_over_time::TagsOverTime;
 
 /// Promotions listed at once.
@@ -295,12 +296,20 @@ pub(crate) fn find(core: &Core, key: &RepoKey) -> Result<Arc<HostedRepository>, 
         return Ok(repo.clone());
     }
     Err(match map.any(key.as_ref()) {
-        Some(_) => HostedError::Conflict(
-            format!(
-                "'{key}' is a cache of an upstream, not a hosted repository: copy the image into a hosted one first (pull it, then push it, for example with skopeo copy), and promote from there"
+        Some(AnyRepository::Group(group)) => {
+            let text = "is a group and holds nothing itself: name the hosted member";
+            let members = group.spec().members.iter().filter(|member| map.hosted().get(member.as_str()).is_some());
+            let members = members.map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            let which = if members.is_empty() { "it has none".to_owned() } else { format!("there is {members}") };
+            HostedError::Conflict(format!("'{key}' {text}; {which}").into())
+        }
+        Some(AnyRepository::Proxy(_) | AnyRepository::Hosted(_)) => {
+            let text = "is a cache of an upstream, not a hosted repository; what is in a cache is its upstream's to move and to take away";
+            HostedError::Conflict(
+                format!("'{key}' {text}: copy images into a hosted repository (transship copy), and name that one")
+                    .into(),
             )
-            .into(),
-        ),
+        }
         None => HostedError::NotFound(format!("there is no repository '{key}'").into()),
     })
 }

@@ -49,6 +49,7 @@ impl Promotions {
         let immutable = |tag: &Tag| repo.spec().is_immutable(tag);
         let reverted = metadata.revert_promotion(id, pusher.as_str(), &moved, &immutable).await?;
         let reverted = reverted.map_err(|refused| refusal(&refused))?;
+        crate::groups::tags_moved(&self.core, &row.to.0, &row.to.1);
         for digest in reverted.manifests.iter().chain(&reverted.blobs) {
             self.core.hosted.free(digest).await;
         }
