@@ -163,12 +163,14 @@ impl Retention {
         let pulls = if by_pulls { PullsMatter::Yes } else { PullsMatter::No };
         let (mut deleted, mut moved) = (Vec::new(), Vec::new());
         for facts in &to_delete {
-            if by_pulls {
-                // What was pulled since the plan was made.
-                self.core.hosted.flush_pulls().await?;
-            }
             let how = (pulls, TagMove::new(by, TagCause::Retention));
-            let expire = || self.core.metadata.expire_hosted_tag(&spec.key, facts, how, spec);
+            let expire = async || {
+                if by_pulls {
+                    // What was pulled since the plan was made.
+                    self.core.hosted.flush_pulls().await?;
+                }
+                self.core.metadata.expire_hosted_tag(&spec.key, facts, how, spec).await
+            };
             let gone = self.core.hosted.with_reserve(expire).await?;
             let shown = format!("{}:{}", facts.name, facts.tag);
             if gone {
