@@ -5,6 +5,7 @@
 
 mod at_hand;
 mod blob;
+mod blob_size;
 mod flight;
 mod foreign;
 mod freshness;
@@ -18,8 +19,10 @@ mod upstreams;
 
 pub use at_hand::AtHand;
 pub(crate) use at_hand::pull as pull_at_hand;
-pub use blob::{BlobFacts, OpenBlob};
-pub(crate) use blob::{SizeFlight, find_blob, open as open_blob, stat as stat_blob};
+pub use blob::OpenBlob;
+pub(crate) use blob::open as open_blob;
+pub use blob_size::BlobFacts;
+pub(crate) use blob_size::{SizeFlight, find_blob, stat as stat_blob};
 pub(crate) use flight::{Flight, SingleFlight};
 pub use manifest::ManifestAnswer;
 pub(crate) use manifest::{ManifestFlight, answer as manifest_answer, is_linked, pull as pull_manifest};
