@@ -60,9 +60,9 @@ async fn a_damaged_blob_is_healed_by_whoever_brings_it_again() {
         std::fs::remove_file(&path).unwrap();
         std::fs::write(&path, b"hea1ed").unwrap();
         if by_put {
-            put().await
+            put().await;
         } else {
-            push().await
+            push().await;
         }
         assert_eq!(std::fs::read(&path).unwrap(), b"healed", "by put: {by_put}");
         assert_eq!(uploads.list().unwrap(), []);

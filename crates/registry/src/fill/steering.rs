@@ -44,10 +44,10 @@ pub(super) struct Steering {
     /// Once parts were fetched side by side, the stragglers among them get no requests of their own either.
     crowded: bool,
     gathering: Gathering,
-    /// Whether any range has had a request of its own.
-    any_lane: bool,
-    /// Whether a range waits for what may come beside it.
-    holds_back: bool,
+    /// How many ranges have had a request of their own.
+    lanes_started: usize,
+    /// How many more may have one now; fewer while a range waits for what may come beside it.
+    new_lanes: usize,
     ranges_ignored: bool,
 }
 
@@ -59,8 +59,8 @@ impl Steering {
             positions: Vec::new(),
             crowded: false,
             gathering: Gathering::default(),
-            any_lane: false,
-            holds_back: false,
+            lanes_started: 0,
+            new_lanes: plan::LANES,
             ranges_ignored: false,
         }
     }
@@ -77,7 +77,7 @@ impl Steering {
             }
             self.start_flows();
             let (idle, replan_after) = (self.flows.is_empty(), self.replan_after());
-            let look_again = !idle || self.holds_back;
+            let look_again = !idle || self.new_lanes < plan::LANES;
             tokio::select! {
                 () = self.context.shared.stop.cancelled() => return End::Stopped,
                 Some(ended) = self.flows.join_next(), if !idle => {
@@ -156,25 +156,26 @@ impl Steering {
             let flows: Vec<FlowView> = self.positions.iter().map(|p| p.view()).collect();
             let arriving = self.context.shared.arrivals.of(&self.context.growing.origin.digest);
             let seen = Seen { wants: &wants, came: state.wants_ever(), arriving };
-            self.holds_back = !self.crowded && self.gathering.goes_on(&seen, Instant::now());
+            let holds_back = !self.crowded && self.gathering.goes_on(&seen, Instant::now());
+            self.new_lanes = match (holds_back, self.lanes_started) {
+                (false, _) => plan::LANES,
+                // The first lane goes at once: whoever reads one range only must not wait.
+                (true, 0) => 1,
+                (true, _) => 0,
+            };
             plan::plan(&View {
                 size: state.size,
                 present: &state.present,
                 wants: &wants,
                 whole: state.whole,
                 crowded: self.crowded,
-                new_lanes: match (self.holds_back, self.any_lane) {
-                    (false, _) => plan::LANES,
-                    // The first lane goes at once: whoever reads one range only must not wait.
-                    (true, false) => 1,
-                    (true, true) => 0,
-                },
+                new_lanes: self.new_lanes,
                 ranges_ignored: self.ranges_ignored,
                 flows: &flows,
             })
         };
         for start in starts {
-            self.any_lane |= start.kind == FlowKind::Lane;
+            self.lanes_started += usize::from(start.kind == FlowKind::Lane);
             let position = Arc::new(FlowPosition::new(start));
             self.positions.push(position.clone());
             let context = self.context.clone();
