@@ -214,8 +214,16 @@ statements! {
         WHERE repo = $1 AND name = $2 AND digest = $3 AND leased_until > $4";
     SHORTEN_MANIFEST_LEASE = "UPDATE hosted_manifests SET leased_until = $4 \
         WHERE repo = $1 AND name = $2 AND digest = $3 AND leased_until > $4";
-    LEASE_ALL_LINKS = "UPDATE hosted_links SET leased_until = $1";
-    LEASE_ALL_MANIFESTS = "UPDATE hosted_manifests SET leased_until = $1";
+    END_OF_LINKS = "SELECT repo, name, digest FROM hosted_links WHERE (repo, name, digest) > ($1, $2, $3) \
+        ORDER BY repo, name, digest LIMIT 1 OFFSET $4";
+    END_OF_MANIFESTS = "SELECT repo, name, digest FROM hosted_manifests WHERE (repo, name, digest) > ($1, $2, $3) \
+        ORDER BY repo, name, digest LIMIT 1 OFFSET $4";
+    LEASE_LINKS = "UPDATE hosted_links SET leased_until = $7 \
+        WHERE (repo, name, digest) > ($1, $2, $3) AND (repo, name, digest) <= ($4, $5, $6)";
+    LEASE_MANIFESTS = "UPDATE hosted_manifests SET leased_until = $7 \
+        WHERE (repo, name, digest) > ($1, $2, $3) AND (repo, name, digest) <= ($4, $5, $6)";
+    LEASE_LAST_LINKS = "UPDATE hosted_links SET leased_until = $4 WHERE (repo, name, digest) > ($1, $2, $3)";
+    LEASE_LAST_MANIFESTS = "UPDATE hosted_manifests SET leased_until = $4 WHERE (repo, name, digest) > ($1, $2, $3)";
     FIND_MANIFEST_LEASE = "SELECT leased_until FROM hosted_manifests WHERE repo = $1 AND name = $2 AND digest = $3";
     COUNT_HOLDERS = "SELECT (SELECT COUNT(*) FROM hosted_links WHERE digest = $1) \
         + (SELECT COUNT(*) FROM hosted_manifests WHERE digest = $1) AS holders";

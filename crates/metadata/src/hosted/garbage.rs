@@ -15,6 +15,9 @@ use crate::error::MetadataError;
 use crate::metadata::Metadata;
 use crate::sql;
 
+/// Leases written in one step when everything is held: a push waits for no more.
+const HELD_AT_ONCE: i64 = 500;
+
 /// What can be condemned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum GarbageKind {
@@ -152,14 +155,35 @@ impl Metadata {
         Ok(())
     }
 
-    /// Lifts every verdict and holds everything until `until`: after the clock was changed, no age can be trusted.
+    /// Lifts every verdict and holds everything until `until`: after the clock was changed, no age can be trusted. Pushes go on
+    /// between the steps; whoever is told that one failed begins anew.
     pub async fn hold_everything(&self, until: SystemTime) -> Result<(), MetadataError> {
-        let mut transaction = self.begin().await?;
-        sqlx::query(sql::PARDON_ALL).execute(&mut *transaction).await?;
-        for text in [sql::LEASE_ALL_LINKS, sql::LEASE_ALL_MANIFESTS] {
-            sqlx::query(text).bind(millis(until)).execute(&mut *transaction).await?;
+        sqlx::query(sql::PARDON_ALL).execute(self.writer()).await?;
+        for (end, some, last) in [
+            (sql::END_OF_LINKS, sql::LEASE_LINKS, sql::LEASE_LAST_LINKS),
+            (sql::END_OF_MANIFESTS, sql::LEASE_MANIFESTS, sql::LEASE_LAST_MANIFESTS),
+        ] {
+            let mut after = <[String; 3]>::default();
+            loop {
+                let [repo, name, digest] = &after;
+                let query = sqlx::query(end).bind(repo).bind(name).bind(digest).bind(HELD_AT_ONCE - 1);
+                let Some(row) = query.fetch_optional(self.readers()).await? else { break };
+                let columns = Columns { table: "hosted_links", row: &row };
+                let until_here = [columns.text("repo")?, columns.text("name")?, columns.text("digest")?];
+                let mut query = sqlx::query(some);
+                for part in after.iter().chain(&until_here) {
+                    query = query.bind(part);
+                }
+                query.bind(millis(until)).execute(self.writer()).await?;
+                after = until_here;
+            }
+            let mut query = sqlx::query(last);
+            for part in &after {
+                query = query.bind(part);
+            }
+            query.bind(millis(until)).execute(self.writer()).await?;
         }
-        Ok(transaction.commit().await?)
+        Ok(())
     }
 
     /// Holds a part until `until`, and lifts a verdict on it; false when it is not there. Durable.

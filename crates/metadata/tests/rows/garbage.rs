@@ -109,6 +109,23 @@ async fn a_lease_and_another_run_hold_a_collector_off() {
 }
 
 #[tokio::test]
+async fn everything_is_held_in_steps_and_nothing_is_left_out() {
+    let rows = Rows::new().await;
+    // Steps are of 500: one that ends there, and one that does not.
+    for count in [500, 1001] {
+        for number in 0..count {
+            let digest = Digest::sha256_of(format!("{number}").as_bytes());
+            let (repo, name) = (&rows.repo, &rows.name);
+            rows.metadata.link_hosted_blob(repo, name, (&digest, 1), None, at(1)).await.unwrap();
+        }
+        rows.metadata.hold_everything(at(count)).await.unwrap();
+        let held = rows.metadata.list_held_parts(LINK, &rows.repo, None, 2000).await.unwrap();
+        let all = held.iter().filter(|part| part.leased_until == at(count)).count() as u64;
+        assert_eq!((held.len() as u64, all), (count, count));
+    }
+}
+
+#[tokio::test]
 async fn untagged_manifests_are_told_apart() {
     let rows = Rows::new().await;
     let child = rows.index("child", &[], &[]).await.unwrap();
