@@ -124,6 +124,18 @@ pub(super) async fn of_hosted(core: &Core, route: HostedRoute, action: &Action) 
     }
 }
 
+/// Asks a hosted repository for a thing; when it is not there, for the name. The look for a keeper has seen those behind a
+/// cache that nobody had asked yet no more than that cache.
+pub(super) async fn of_hosted_name(core: &Core, route: HostedRoute, action: &Action) -> Told {
+    match of_hosted(core, route.clone(), action).await {
+        Said::Absent => match of_hosted(core, route, &Action::Tags).await {
+            Said::Has(_) => Said::KeepsName,
+            told => told,
+        },
+        told => told,
+    }
+}
+
 /// Whether it is known here, without asking anybody, that a member has a digest under the name.
 pub(super) async fn is_known(
     core: &Core,

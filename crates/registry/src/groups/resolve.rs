@@ -174,8 +174,7 @@ impl Search<'_> {
     /// Asks a member for the thing, and if it does not have it, for the name.
     fn ask_for_name(&self, index: usize, unclear: Unclear) -> BoxFuture<'_, Said<Place, PullError>> {
         match &self.route.repo.members()[index] {
-            // The look for a keeper has found nothing there.
-            Member::Hosted(_) => Box::pin(async { Said::Absent }),
+            Member::Hosted(repo) => Box::pin(lookup::of_hosted_name(self.core, self.route.at_hosted(repo), self.action)),
             Member::Proxy(repo) => lookup::of_name(self.core, self.route.at_proxy(repo), self.action, unclear),
             Member::Unusable(_) => Box::pin(async move { self.unusable(index) }),
         }

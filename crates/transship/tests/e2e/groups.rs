@@ -173,6 +173,26 @@ async fn the_first_member_that_has_a_name_keeps_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_hosted_member_behind_caches_answers_once_these_have_said_no() {
+    let house = Groups::with(&json!({ "members": ["corp", "hub", "rel"] }));
+    let pushed = house.push("rel/team/app", "v1", b"ours").await;
+    house.push("rel/team/other", "v1", b"other").await;
+    house.corp.fault(Target::any(), Fault::status(503));
+    assert_ne!(house.pull("team/app", "v1").await.status, 200, "corp may have the name");
+    assert_eq!(house.keepers().await, []);
+    house.corp.clear_faults();
+    let started = std::time::Instant::now();
+    while house.pull("team/app", "v1").await.status != 200 {
+        assert!(started.elapsed().as_secs() < 60, "{}", house.transship.log_text());
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    }
+    assert_eq!(house.digest("team/app", "v1").await, pushed.to_string());
+    assert_eq!(house.pull("team/other", "v2").await.status, 404);
+    let keepers = [("team/app", "rel"), ("team/other", "rel")];
+    assert_eq!(house.keepers().await, keepers.map(|(name, member)| (name.to_owned(), member.to_owned())));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nobody_stands_in_for_a_member_that_fails() {
     let house = Groups::start();
     house.hub.add_image("team/app", "v1", &Image::small(2, 3000));
