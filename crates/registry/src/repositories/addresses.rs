@@ -28,7 +28,6 @@ pub(crate) struct Addresses<T> {
     by_key: HashMap<String, Arc<T>>,
     by_host: HashMap<String, Arc<T>>,
     by_port: HashMap<u16, Arc<T>>,
-    /// In the order of their keys as they stand before a name: `a-b/` comes before `a/`.
     order: Vec<Arc<T>>,
 }
 
@@ -39,8 +38,14 @@ impl<T> Default for Addresses<T> {
 }
 
 impl<T: Addressed> Addresses<T> {
+    /// In the order of their keys as they stand before a name: `a-b/` comes before `a/`.
     pub(crate) fn new(mut repositories: Vec<Arc<T>>) -> Self {
         repositories.sort_by_key(|repo| format!("{}/", repo.key()));
+        Self::in_order(repositories)
+    }
+
+    /// In this order: of several with one address, the first has it.
+    pub(crate) fn in_order(repositories: Vec<Arc<T>>) -> Self {
         let mut map = Self::default();
         for repo in repositories {
             for host in repo.hosts() {

@@ -8,12 +8,13 @@
 //! `ns`; then an upstream host as first segment.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use client::{ClientError, RegistryClient};
 use oci::{Reference, RegistryHost, RepoKey, RepositoryName};
 
-use super::addresses::Addresses;
+use super::addresses::{Addressed, Addresses};
 use super::configured::AnyRepository;
 use super::repository::{Repository, Source};
 use crate::access::{Admission, Principal, Right};
@@ -106,11 +107,8 @@ impl Found<'_> {
 pub(crate) struct RepositoryMap {
     hosted: HostedMap,
     groups: Addresses<GroupRepository>,
-    by_key: HashMap<String, Arc<Repository>>,
+    proxies: Addresses<Repository>,
     by_upstream: HashMap<String, Arc<Repository>>,
-    by_host: HashMap<String, Arc<Repository>>,
-    by_port: HashMap<u16, Arc<Repository>>,
-    order: Vec<Arc<Repository>>,
 }
 
 impl RepositoryMap {
@@ -121,21 +119,18 @@ impl RepositoryMap {
         groups: Vec<Arc<GroupRepository>>,
     ) -> Self {
         repositories.sort_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| a.key().cmp(b.key())));
-        let mut map = Self { hosted: HostedMap::new(hosted), groups: Addresses::new(groups), ..Self::default() };
-        for repo in repositories {
+        let mut by_upstream = HashMap::new();
+        for repo in &repositories {
             for host in repo.upstream_hosts() {
-                map.by_upstream.entry(host.clone()).or_insert_with(|| repo.clone());
+                by_upstream.entry(host.clone()).or_insert_with(|| repo.clone());
             }
-            for host in &repo.spec().hosts {
-                map.by_host.entry(host.as_ref().to_owned()).or_insert_with(|| repo.clone());
-            }
-            for address in &repo.spec().listen {
-                map.by_port.entry(address.port()).or_insert_with(|| repo.clone());
-            }
-            map.by_key.insert(repo.key().to_string(), repo.clone());
-            map.order.push(repo);
         }
-        map
+        Self {
+            hosted: HostedMap::new(hosted),
+            groups: Addresses::new(groups),
+            proxies: Addresses::in_order(repositories),
+            by_upstream,
+        }
     }
 
     /// The repositories that take pushes.
@@ -152,7 +147,7 @@ impl RepositoryMap {
     pub(crate) fn all(&self) -> impl Iterator<Item = AnyRepository> {
         let groups = self.groups.iter().cloned().map(AnyRepository::Group);
         let hosted = self.hosted.iter().cloned().map(AnyRepository::Hosted);
-        groups.chain(hosted).chain(self.order.iter().cloned().map(AnyRepository::Proxy))
+        groups.chain(hosted).chain(self.proxies.iter().cloned().map(AnyRepository::Proxy))
     }
 
     /// The repository with `key`, whatever kind it is.
@@ -197,12 +192,12 @@ impl RepositoryMap {
 
     /// Every repository that pulls: written ones first, then built-in ones.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Repository>> {
-        self.order.iter()
+        self.proxies.iter()
     }
 
     /// The repository that pulls with `key`.
     pub(crate) fn get(&self, key: &str) -> Option<&Arc<Repository>> {
-        self.by_key.get(key)
+        self.proxies.get(key)
     }
 
     /// Whether a repository has the upstream `host`.
@@ -226,7 +221,7 @@ impl RepositoryMap {
             return Ok(Found { repo, name: query.path, ns: query.ns.filter(|ns| repo.is_upstream_host(ns)) });
         }
         let (first, rest) = query.path.split_once('/').unwrap_or((query.path, ""));
-        if let Some(repo) = self.by_key.get(first) {
+        if let Some(repo) = self.proxies.get(first) {
             let other = by_ns
                 .filter(|other| !Arc::ptr_eq(other, repo) && !query.ns.is_some_and(|ns| repo.is_upstream_host(ns)));
             return match other {
@@ -247,16 +242,7 @@ impl RepositoryMap {
 
     /// The repository that has the request's listener or host name for itself.
     pub(crate) fn dedicated(&self, query: &RouteQuery<'_>) -> Option<&Arc<Repository>> {
-        if let Some(repo) =
-            query.local_port.filter(|_| !self.by_port.is_empty()).and_then(|port| self.by_port.get(&port))
-        {
-            return Some(repo);
-        }
-        if self.by_host.is_empty() {
-            return None;
-        }
-        let host = query.host?.to_ascii_lowercase();
-        self.by_host.get(&host).or_else(|| self.by_host.get(host.rsplit_once(':')?.0))
+        self.proxies.dedicated(query)
     }
 
     fn unknown(&self, first: &str, query: &RouteQuery<'_>) -> PullError {
@@ -267,12 +253,26 @@ impl RepositoryMap {
             return PullError::NameInvalid(format!("'{}' is not a repository name", query.path).into());
         }
         let pushed = self.groups.iter().map(|repo| &**repo.key()).chain(self.hosted.iter().map(|repo| &**repo.key()));
-        let keys = pushed.chain(self.order.iter().map(|r| &**r.key())).collect::<Vec<_>>().join(", ");
+        let keys = pushed.chain(self.proxies.iter().map(|r| &**r.key())).collect::<Vec<_>>().join(", ");
         let why = match query.ns {
             Some(ns) => format!("no repository has the upstream '{ns}', and '{first}' is not a repository key"),
             None => format!("no repository has the key or upstream '{first}'"),
         };
         PullError::NameUnknown(format!("{why}; address images as <key>/<name> with one of the keys {keys}").into())
+    }
+}
+
+impl Addressed for Repository {
+    fn key(&self) -> &Arc<str> {
+        self.key()
+    }
+
+    fn hosts(&self) -> &[RegistryHost] {
+        &self.spec().hosts
+    }
+
+    fn listen(&self) -> &[SocketAddr] {
+        &self.spec().listen
     }
 }
 

@@ -10,6 +10,7 @@ pub(crate) mod catalog;
 pub(crate) mod conditional;
 pub(crate) mod gate;
 pub(crate) mod headers;
+mod json_list;
 pub(crate) mod manifests;
 pub(crate) mod page_link;
 pub(crate) mod push;

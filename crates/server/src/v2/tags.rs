@@ -3,15 +3,14 @@
 //! Must not know where tags are kept. Invariant: the link to the next page leads back to the address the client used,
 //! `ns` included.
 
-use http::{HeaderValue, Response, header};
+use http::Response;
 use oci::Tag;
-use registry::{Place, TagsAnswer, TagsQuery};
+use registry::{Place, TagsQuery};
 use serde::Serialize;
 
 use super::headers::{put_namespace, put_outcome, put_warning};
-use super::page_link::page_link;
-use super::{V2Request, Verb};
-use crate::body::{Content, ReplyBody};
+use super::{V2Request, json_list};
+use crate::body::ReplyBody;
 use crate::middleware::log_request::RequestRecord;
 use crate::respond::Failure;
 
@@ -36,31 +35,13 @@ pub(crate) async fn answer(
         answer.tags.clear();
         answer.next = None;
     }
-    let mut response = respond(request, name, &answer);
-    put_namespace(response.headers_mut(), place);
-    Ok(response)
-}
-
-fn respond(request: &V2Request<'_>, name: &str, answer: &TagsAnswer) -> Response<ReplyBody> {
-    // Strings only: this cannot fail.
-    let body = serde_json::to_vec(&TagList { name, tags: &answer.tags }).unwrap_or_default();
-    let length = HeaderValue::from(body.len());
-    let content = match request.verb {
-        Verb::Get => Content::Whole(body.into()),
-        Verb::Head => Content::Empty,
-    };
-    let mut response = Response::new(ReplyBody::new(content));
+    let list = TagList { name, tags: &answer.tags };
+    let mut response = json_list::respond(request, &list, answer.next.as_deref());
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(header::CONTENT_LENGTH, length);
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     put_outcome(headers, answer.outcome);
     if let Some(reason) = &answer.stale {
         put_warning(headers, reason);
     }
-    let link = answer.next.as_ref().map(|next| page_link(request.raw_path, &request.query, next));
-    if let Some(Ok(link)) = link.map(HeaderValue::try_from) {
-        headers.insert(header::LINK, link);
-    }
-    response
+    put_namespace(headers, place);
+    Ok(response)
 }
