@@ -174,7 +174,9 @@ impl Search<'_> {
     /// Asks a member for the thing, and if it does not have it, for the name.
     fn ask_for_name(&self, index: usize, unclear: Unclear) -> BoxFuture<'_, Said<Place, PullError>> {
         match &self.route.repo.members()[index] {
-            Member::Hosted(repo) => Box::pin(lookup::of_hosted_name(self.core, self.route.at_hosted(repo), self.action)),
+            Member::Hosted(repo) => {
+                Box::pin(lookup::of_hosted_name(self.core, self.route.at_hosted(repo), self.action))
+            }
             Member::Proxy(repo) => lookup::of_name(self.core, self.route.at_proxy(repo), self.action, unclear),
             Member::Unusable(_) => Box::pin(async move { self.unusable(index) }),
         }
