@@ -127,7 +127,8 @@ async fn random_pushes_pulls_and_deletes_beside_garbage_collection_are_as_the_mo
         Vec::<&Digest>::new(),
         "every byte is accounted for"
     );
-    let expected = [("blobs", 2), ("reserve", 0), ("uploads", 0)].map(|(name, count)| (name.to_owned(), count));
+    let expected =
+        [("blobs", 2), ("reserve", 0), ("store-id", 0), ("uploads", 0)].map(|(name, count)| (name.to_owned(), count));
     assert_eq!(beside(&root), BTreeMap::from(expected));
     let log = house.transship.log_text();
     let errors: Vec<_> = log.lines().filter(|line| line.contains("\"ERROR\"")).collect();
