@@ -142,6 +142,8 @@ impl Channels {
         let set = metadata.set_hosted_tag((key, name, channel), &digest, seen.as_ref(), by, repo.spec()).await?;
         set.map_err(|refused| refusal(&refused))?;
         groups::tags_moved(&self.core, key, name);
+        // What follows a push follows this too.
+        self.core.hosted.tag_moved();
         self.state(&repo, name, known).await
     }
 

@@ -94,6 +94,11 @@ pub(crate) struct Hosted {
 }
 
 impl Hosted {
+    /// Wakes what follows pushes: a tag points to something else, whatever moved it.
+    pub(crate) fn tag_moved(&self) {
+        self.moved.notify_one();
+    }
+
     /// Takes over what former processes left: sessions go on, files that belong to none are removed. No network.
     pub(crate) async fn open(uploads: Uploads, metadata: Metadata, gc: GcSettings) -> Result<Self, HostedError> {
         let weigh = |_: &(Digest, MediaType), manifest: &Arc<CachedManifest>| {

@@ -82,6 +82,8 @@ impl TagsOverTime {
         };
         if changed {
             groups::tags_moved(&self.core, key, name);
+            // What follows a push follows this too.
+            self.core.hosted.tag_moved();
             tracing::info!(image, to = %digest, by = %pusher, "a tag was rolled back");
         }
         Ok(RolledBack { image, from: from.map(|digest| digest.to_string()), to: digest.to_string(), changed })

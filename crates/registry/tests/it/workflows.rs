@@ -1,12 +1,12 @@
 //! What follows pushes, without HTTP: that one push never holds up others, and that nothing is undone when a push is looked
 //! at a second time.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use metadata::{NewPromotion, PromotionRow};
 use oci::{Digest, Tag};
 use serde_json::{Value, json};
-use transship_registry::{PromotionState, Pusher, Rehearsal, Shown};
+use transship_registry::{PromotionState, Pusher, Rehearsal, Rollback, Shown};
 
 use crate::harness::eventually_some;
 use crate::hosted::{House, image, metadata};
@@ -126,6 +126,24 @@ async fn a_push_that_is_looked_at_twice_undoes_nothing_that_people_did_since() {
     // The next version moves it on, as ever.
     let third = house.tag("lab/app", "v3.0.0", &labelled("core", 6)).await.unwrap();
     eventually_some("it follows", async || house.in_lab("stable").await.filter(|now| *now == third)).await;
+}
+
+#[tokio::test]
+async fn what_a_tag_is_rolled_back_to_is_promoted_at_once() {
+    let house = House::with(json!({ "promote": [{ "from": "rel" }] })).await;
+    house.push("rel/app", b"{}").await.unwrap();
+    let first = house.tag("rel/app", "next", &labelled("core", 1)).await.unwrap();
+    assert_eq!(house.arrives("next").await, first);
+    let second = house.tag("rel/app", "next", &labelled("core", 2)).await.unwrap();
+    eventually_some("the second", async || house.in_lab("next").await.filter(|now| *now == second)).await;
+    house.everything_is_handled().await;
+    let (rel, app, tag) = ("rel".parse().unwrap(), "app".parse().unwrap(), "next".parse().unwrap());
+    let over_time = house.registry.tags_over_time();
+    let back = over_time.rollback(&rel, &app, &tag, Rollback::Steps(1), Shown::AdminToken).await;
+    assert!(back.unwrap().changed);
+    // Long before the next look at everything, which comes every 30 s.
+    let arrived = eventually_some("the first again", async || house.in_lab("next").await.filter(|now| *now == first));
+    tokio::time::timeout(Duration::from_secs(15), arrived).await.expect("at once");
 }
 
 #[tokio::test]
